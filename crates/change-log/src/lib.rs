@@ -1,0 +1,1 @@
+//! A durable, partitioned, transactional log of change events: in memory and in local segment files
