@@ -153,12 +153,12 @@ launch() {
     ) &
     pid=$!
     echo "$pid" >"$dir/pid"
-    until "${CLIENT[@]}" --no-defaults -uroot -S "$dir/s" -e 'DO 1' >/dev/null 2>&1; do
+    until "${CLIENT[@]}" -uroot -S "$dir/s" -e 'DO 1' >"$dir/client.log" 2>&1; do
         if [ ! -d "/proc/$pid" ] || [ $SECONDS -ge $deadline ]; then
             kill -9 "$pid" 2>/dev/null
             rm -f "$dir/pid"
             tail -c "+$((mark + 1))" "$dir/error.log" 2>/dev/null | tail -n 30 >&2
-            tail -n 5 "$dir/console.log" >&2
+            tail -qn 5 "$dir/console.log" "$dir/client.log" >&2
             return 1
         fi
         sleep 0.1
@@ -340,7 +340,7 @@ server_main() {
         name=$1
         shift
         kind_locate || die 3 "$KIND is not installed" "dev/$KIND install"
-        exec "${CLIENT[@]}" --no-defaults -uroot -S "$(instance_dir "$name")/s" --default-character-set=utf8mb4 "$@"
+        exec "${CLIENT[@]}" -uroot -S "$(instance_dir "$name")/s" --default-character-set=utf8mb4 "$@"
         ;;
     port)
         require_instance "${1:-}"
