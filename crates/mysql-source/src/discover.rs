@@ -1,0 +1,110 @@
+use crate::config::MysqlSourceConfig;
+use crate::connection::{Connection, text};
+use cdc_core::{Result, TableId};
+
+/// A table of the server, as far as it tells without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DiscoveredTable {
+    /// Its name.
+    pub table: TableId,
+    /// The columns by which rows are told apart: the primary key, else the first unique key without NULLs; empty if there is none.
+    pub key: Vec<String>,
+    /// The storage engine's estimate of its rows.
+    pub estimated_rows: u64,
+    /// The bytes of its rows on disk, estimated.
+    pub bytes: u64,
+    /// The storage engine.
+    pub engine: String,
+}
+
+impl DiscoveredTable {
+    /// Bytes of a row on average, at least 1.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        (self.bytes / self.estimated_rows.max(1)).max(1)
+    }
+}
+
+/// The captured tables that are on the server, sorted by name.
+///
+/// # Errors
+/// [`Unavailable`](cdc_core::ErrorKind::Unavailable) if the server cannot be reached or refuses.
+pub async fn discover(config: &MysqlSourceConfig) -> Result<Vec<DiscoveredTable>> {
+    list_tables(&mut Connection::open(config).await?, config).await
+}
+
+const DATABASES_OF_THE_SERVER: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
+
+/// True for the server's own databases, which are never captured.
+pub(crate) fn is_system_database(name: &str) -> bool {
+    DATABASES_OF_THE_SERVER.iter().any(|d| d.eq_ignore_ascii_case(name))
+}
+
+/// As [`discover`], on a connection.
+pub(crate) async fn list_tables(conn: &mut Connection, config: &MysqlSourceConfig) -> Result<Vec<DiscoveredTable>> {
+    let rows = conn
+        .rows(
+            "listing tables",
+            "SELECT table_schema, table_name, COALESCE(table_rows, 0), COALESCE(data_length, 0), COALESCE(engine, '') \
+             FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
+             AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')",
+        )
+        .await?;
+    let mut tables: Vec<DiscoveredTable> = rows
+        .iter()
+        .map(|row| DiscoveredTable {
+            table: TableId::new(text(row, 0).unwrap_or_default(), text(row, 1).unwrap_or_default()),
+            key: Vec::new(),
+            estimated_rows: text(row, 2).and_then(|n| n.parse().ok()).unwrap_or(0),
+            bytes: text(row, 3).and_then(|n| n.parse().ok()).unwrap_or(0),
+            engine: text(row, 4).unwrap_or_default(),
+        })
+        .filter(|t| config.tables.matches(&t.table))
+        .collect();
+    tables.sort_by(|a, b| a.table.cmp(&b.table));
+    let keys = conn
+        .rows(
+            "listing keys",
+            "SELECT table_schema, table_name, index_name, column_name, nullable FROM information_schema.statistics \
+             WHERE non_unique = 0 AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') \
+             ORDER BY table_schema, table_name, index_name = 'PRIMARY' DESC, index_name, seq_in_index",
+        )
+        .await?;
+    let mut indexes: Vec<(TableId, String, Vec<String>, bool)> = Vec::new();
+    for row in &keys {
+        let table = TableId::new(text(row, 0).unwrap_or_default(), text(row, 1).unwrap_or_default());
+        let index = text(row, 2).unwrap_or_default();
+        // A functional part has no column name, and cannot be a key of rows.
+        let (column, usable) = match text(row, 3) {
+            Some(column) => (column, !text(row, 4).unwrap_or_default().eq_ignore_ascii_case("YES")),
+            None => (String::new(), false),
+        };
+        match indexes.last_mut() {
+            Some(last) if last.0 == table && last.1 == index => {
+                last.2.push(column);
+                last.3 &= usable;
+            }
+            _ => indexes.push((table, index, vec![column], usable)),
+        }
+    }
+    for (table, _, columns, usable) in indexes {
+        if usable
+            && let Ok(at) = tables.binary_search_by(|t| t.table.cmp(&table))
+            && let Some(found) = tables.get_mut(at)
+            && found.key.is_empty()
+        {
+            found.key = columns;
+        }
+    }
+    Ok(tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_own_databases_are_known_in_any_case() {
+        assert!(is_system_database("MySQL") && is_system_database("sys") && !is_system_database("mysql2"));
+    }
+}

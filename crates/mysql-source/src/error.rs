@@ -1,0 +1,136 @@
+//! How the failures of a server become errors that say what happened, to what, and what to do next.
+
+use crate::config::MysqlSourceConfig;
+use cdc_core::{Error, ErrorKind};
+use mysql_async::{DriverError, Error as Driver, IoError};
+use std::fmt::Write;
+
+/// The server's error numbers that have a meaning of their own here.
+pub(crate) mod code {
+    pub(crate) const HOST_NOT_ALLOWED: u16 = 1130;
+    pub(crate) const DATABASE_DENIED: u16 = 1044;
+    pub(crate) const ACCESS_DENIED: u16 = 1045;
+    pub(crate) const UNKNOWN_DATABASE: u16 = 1049;
+    pub(crate) const UNKNOWN_COLUMN: u16 = 1054;
+    pub(crate) const TABLE_DENIED: u16 = 1142;
+    pub(crate) const COLUMN_DENIED: u16 = 1143;
+    pub(crate) const NO_SUCH_TABLE: u16 = 1146;
+    pub(crate) const PRIVILEGE_MISSING: u16 = 1227;
+    pub(crate) const BINLOG_UNREADABLE: u16 = 1236;
+    pub(crate) const TABLE_CHANGED: u16 = 1412;
+}
+
+/// An error in the form of the command line: a headline, then indented lines; hints begin with an arrow.
+pub(crate) fn problem(kind: ErrorKind, headline: impl Into<String>, details: &[&str], hints: &[&str]) -> Error {
+    let mut message = headline.into();
+    for line in details {
+        let _ = write!(message, "\n  {line}");
+    }
+    for hint in hints {
+        let _ = write!(message, "\n  → {hint}");
+    }
+    Error::new(kind, message)
+}
+
+/// The grants that a source needs, as one statement.
+pub(crate) fn grant_statement(user: &str) -> String {
+    let user = user.replace('\'', "''");
+    format!("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{user}'@'%'")
+}
+
+/// True if trying again on a new connection may help.
+pub(crate) fn is_lost_connection(error: &Driver) -> bool {
+    match error {
+        Driver::Io(IoError::Io(_)) => true,
+        Driver::Driver(DriverError::ConnectionClosed | DriverError::PacketOutOfOrder) => true,
+        // Shutdown in progress, killed session, killed query, server gone, too many connections.
+        Driver::Server(e) => matches!(e.code, 1040 | 1053 | 1077 | 1079 | 1152 | 1158 | 1159 | 1160 | 1161 | 1184 | 1317 | 1927 | 3169 | 4031),
+        _ => false,
+    }
+}
+
+/// The number of a server's own error.
+pub(crate) fn server_code(error: &Driver) -> Option<u16> {
+    match error {
+        Driver::Server(e) => Some(e.code),
+        _ => None,
+    }
+}
+
+/// What a driver error means, `doing` something (`reading the schema`) on the server.
+pub(crate) fn explain(config: &MysqlSourceConfig, doing: &str, error: Driver) -> Error {
+    let address = config.address();
+    let user = &config.user;
+    let unavailable = ErrorKind::Unavailable;
+    let explained = match &error {
+        Driver::Server(e) => {
+            let said = format!("the server said: {} (error {})", e.message, e.code);
+            match e.code {
+                code::ACCESS_DENIED => problem(
+                    unavailable,
+                    format!("cannot log in to {address} as {user:?}"),
+                    &[&said],
+                    &["check database.user and database.password", "the user must be allowed from this host: see mysql.user on the server"],
+                ),
+                code::HOST_NOT_ALLOWED => problem(
+                    unavailable,
+                    format!("{address} does not let this host in"),
+                    &[&said],
+                    &[&format!("make the user for any host: CREATE USER '{user}'@'%' ..., then {}", grant_statement(user))],
+                ),
+                code::DATABASE_DENIED | code::TABLE_DENIED | code::COLUMN_DENIED | code::PRIVILEGE_MISSING => problem(
+                    unavailable,
+                    format!("{user:?} on {address} lacks a privilege for {doing}"),
+                    &[&said],
+                    &[&grant_statement(user)],
+                ),
+                code::UNKNOWN_DATABASE => problem(
+                    unavailable,
+                    format!("a database is not on {address}"),
+                    &[&said],
+                    &["check database.include.list against SHOW DATABASES"],
+                ),
+                code::BINLOG_UNREADABLE => problem(
+                    ErrorKind::Unsafe,
+                    format!("cannot read the binary log of {address}"),
+                    &[&said],
+                    &["keep binary logs longer: SET PERSIST binlog_expire_logs_seconds = 604800", "go on now: lakehouse resnapshot --only-needed"],
+                ),
+                _ => problem(unavailable, format!("{doing} failed on {address}"), &[&said], &[]),
+            }
+        }
+        Driver::Io(IoError::Io(io)) => {
+            let text = io.to_string();
+            let hint = match io.kind() {
+                std::io::ErrorKind::ConnectionRefused => "nothing listens there: is the server up, and are host and port right?",
+                _ if text.contains("lookup") || text.contains("resolve") => "the host name is not known: check database.hostname",
+                std::io::ErrorKind::TimedOut => "no answer in time: is the host right, does a firewall drop the packets?",
+                _ => "the connection was lost: is the server up?",
+            };
+            problem(unavailable, format!("cannot reach {address} for {doing}"), &[&text], &[hint])
+        }
+        Driver::Io(IoError::Tls(tls)) => problem(
+            unavailable,
+            format!("cannot make an encrypted connection to {address}"),
+            &[&tls.to_string()],
+            &[
+                "database.ssl.mode = \"required\" encrypts without looking at the certificate",
+                "for verify_ca and verify_identity name the authority's PEM file in database.ssl.ca",
+            ],
+        ),
+        Driver::Driver(DriverError::NoClientSslFlagFromServer) => problem(
+            unavailable,
+            format!("{address} offers no encrypted connections, and database.ssl.mode asks for one"),
+            &[],
+            &["set up TLS on the server, or use database.ssl.mode = \"preferred\""],
+        ),
+        Driver::Driver(DriverError::ConnectionClosed) => problem(
+            unavailable,
+            format!("{address} closed the connection during {doing}"),
+            &[],
+            &["is the server up? its error log says why"],
+        ),
+        other => problem(unavailable, format!("{doing} failed on {address}"), &[&other.to_string()], &[]),
+    };
+    explained.with_source(error)
+}
