@@ -1,0 +1,40 @@
+"""One Spark session with an Iceberg JDBC catalog on a SQLite file."""
+
+import glob
+import os
+import sys
+
+
+def spark_session(warehouse, catalog_db, catalog_name="lake", create=False):
+    """A local session whose catalog `catalog_name` is the given file. With `create` the catalog's tables are made."""
+    from pyspark.sql import SparkSession
+
+    jars = glob.glob(os.path.join(sys.prefix, "jars", "*.jar"))
+    catalog = "spark.sql.catalog." + catalog_name
+    settings = {
+        "spark.jars": ",".join(jars),
+        # Iceberg finds the driver through java.sql.DriverManager, which looks only at the system class path.
+        "spark.driver.extraClassPath": ":".join(jars),
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.memory": "2g",
+        "spark.driver.maxResultSize": "0",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.catalogImplementation": "in-memory",
+        catalog: "org.apache.iceberg.spark.SparkCatalog",
+        catalog + ".catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
+        catalog + ".uri": "jdbc:sqlite:" + os.path.abspath(catalog_db),
+        catalog + ".warehouse": os.path.abspath(warehouse),
+        catalog + ".jdbc.schema-version": "V1",
+        catalog + ".jdbc.init-catalog-tables": "true" if create else "false",
+        catalog + ".cache-enabled": "false",
+    }
+    builder = SparkSession.builder.master("local[2]").appName("oracle")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
