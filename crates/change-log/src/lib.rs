@@ -1,1 +1,17 @@
-//! A durable, partitioned, transactional log of change events: in memory and in local segment files
+mod block;
+mod builder;
+mod codec;
+mod compacted;
+mod error;
+mod local;
+mod log;
+mod memory;
+mod prepare;
+mod records;
+
+pub use builder::{HeaderSet, MAX_BATCH_BYTES, RecordsBuilder};
+pub use error::{Error, ErrorKind, Result};
+pub use local::{Holder, LocalLog, LocalLogConfig, OverRetention};
+pub use log::{Append, Appended, ChangeLog, Fetched, LogIdentity, OffsetRange, Producer, TopicInfo, TopicSpec, Transaction};
+pub use memory::MemoryLog;
+pub use records::{Headers, RecordRef, Records, RecordsIter};
