@@ -12,6 +12,7 @@ CACHE=${LAKEHOUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lakehouse-mirror}
 STATE=${LAKEHOUSE_STATE:-$CACHE/run}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
 export LAKEHOUSE_CACHE=$CACHE LAKEHOUSE_STATE=$STATE
+export PYTHONDONTWRITEBYTECODE=1
 
 # say TEXT...: progress, on stderr, so that stdout stays machine-readable.
 say() { printf '%s\n' "$*" >&2; }
@@ -30,7 +31,7 @@ die() {
 # have COMMAND: is it on the PATH?
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# seconds: monotonic-enough seconds with two decimals, for timings in messages.
+# seconds: the time now, for `since`.
 seconds() { printf '%s' "$EPOCHREALTIME"; }
 
 # since START: seconds gone by since a value of `seconds`, one decimal.
