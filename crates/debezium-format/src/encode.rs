@@ -25,7 +25,9 @@ pub struct Encoder {
     names: Vec<Vec<u8>>,
     /// Column and what comes before its value, in key order.
     key: Vec<(usize, Vec<u8>)>,
-    /// `{"schema":..,"payload":`, or nothing.
+    /// `{"schema":..,"payload":`, for keys in headers, which have it always.
+    header_open: Vec<u8>,
+    /// The same, or nothing.
     key_open: Vec<u8>,
     value_open: Vec<u8>,
     /// What ends the two: `}`, or nothing.
@@ -80,11 +82,12 @@ impl Encoder {
             })?;
             key.push((column, name));
         }
+        let texts = schema_texts(&schema, topic, config.connector, config.profile)?;
+        let wrap = |text: Vec<u8>| [br#"{"schema":"#, text.as_slice(), br#","payload":"#].concat();
+        let header_open = wrap(texts.key);
         let (mut key_open, mut value_open) = (Vec::new(), Vec::new());
         if config.converter.has_schemas() {
-            let texts = schema_texts(&schema, topic, config.connector, config.profile)?;
-            let wrap = |text: Vec<u8>| [br#"{"schema":"#, text.as_slice(), br#","payload":"#].concat();
-            key_open = wrap(texts.key);
+            key_open.clone_from(&header_open);
             value_open = wrap(texts.value);
         }
         let mut source_open = br#","source":{"version":""#.to_vec();
@@ -104,6 +107,7 @@ impl Encoder {
             wires,
             names,
             key,
+            header_open,
             key_open,
             value_open,
             close: if config.converter.has_schemas() { b"}" } else { b"" },
@@ -232,10 +236,10 @@ impl Encoder {
                     self.write_event(views, change, Op::Update, (Some(key), Some(before), Some(after)), None, sink)?;
                     return Ok(1);
                 }
-                let new = Some((KeyChange::NewKey, key.clone()));
+                let new = Some((KeyChange::NewKey, self.write_key_header(arena, key.clone())));
+                let old = Some((KeyChange::OldKey, self.write_key_header(arena, old_key.clone())));
                 self.write_event(views, change, Op::Delete, (Some(old_key.clone()), Some(before), None), new.clone(), sink)?;
-                let tombstones = self.tombstone(Some(old_key.clone()), new, sink);
-                let old = Some((KeyChange::OldKey, old_key));
+                let tombstones = self.tombstone(Some(old_key), new, sink);
                 self.write_event(views, change, Op::Create, (Some(key), None, Some(after)), old, sink)?;
                 Ok(2 + tombstones)
             }
@@ -268,6 +272,18 @@ impl Encoder {
         arena.push(b'}');
         arena.extend_from_slice(self.close);
         Ok(Some(from..arena.len()))
+    }
+
+    /// A key as a header's value. Headers have their own converter, which writes schemas whatever that of the keys does.
+    fn write_key_header(&self, arena: &mut Vec<u8>, key: Range<usize>) -> Range<usize> {
+        if !self.close.is_empty() {
+            return key;
+        }
+        let from = arena.len();
+        arena.extend_from_slice(&self.header_open);
+        arena.extend_from_within(key);
+        arena.push(b'}');
+        from..arena.len()
     }
 
     #[inline]

@@ -40,7 +40,7 @@ pub struct EncodedEvent<'a> {
     pub value: Option<Range<usize>>,
     /// The headers that all records have. Equal for all encoders of one configuration: intern them once.
     pub context: &'a ContextHeaders,
-    /// A last header, on records of a changed key, and its value.
+    /// One more header, before the others, on records of a changed key; and its value.
     pub key_change: Option<(KeyChange, Range<usize>)>,
     /// The record's time: when the source processed the change, milliseconds since the Unix epoch.
     pub timestamp_ms: i64,
@@ -52,8 +52,8 @@ pub trait EventSink {
     /// at most what it appended since the last record.
     fn arena(&mut self) -> &mut Vec<u8>;
 
-    /// The bytes of the given ranges are complete, and are a record. Ranges of different records never overlap, but one record's
-    /// header may be another's key.
+    /// The bytes of the given ranges are complete, and are a record. Several records may name the same bytes: a delete and its
+    /// tombstone have one key, and one record's header may be another's key.
     fn commit(&mut self, event: EncodedEvent<'_>);
 }
 
@@ -91,8 +91,9 @@ impl EventSink for RecordList {
 
     fn commit(&mut self, event: EncodedEvent<'_>) {
         let bytes = |range: Range<usize>| self.arena.get(range).unwrap_or_default().to_vec();
-        let mut headers: Vec<_> = event.context.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
-        headers.extend(event.key_change.map(|(change, range)| (change.header().to_owned(), bytes(range))));
+        let first = event.key_change.map(|(change, range)| (change.header().to_owned(), bytes(range)));
+        let context = event.context.iter().map(|(name, value)| (name.to_owned(), value.to_vec()));
+        let headers = first.into_iter().chain(context).collect();
         self.records.push(Record {
             key: event.key.map(bytes),
             value: event.value.map(bytes),

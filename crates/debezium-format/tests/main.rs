@@ -1,1 +1,13 @@
+//! What the real Debezium wrote is what this crate writes and reads; whatever it writes, it reads back; nothing makes it crash.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod connect;
+mod golden;
+mod golden_decode;
+mod golden_encode;
+mod hostile;
+mod images;
+mod key_changes;
+mod mutations;
+mod random;
+mod round_trip;
