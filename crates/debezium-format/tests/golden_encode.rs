@@ -199,7 +199,7 @@ fn short_story() -> Vec<(Arc<TableSchema>, Vec<Step>)> {
 }
 
 /// Where the recorded event says that it was read.
-fn origin(event: &Golden) -> (Origin, SnapshotMarker, u32) {
+pub fn origin(event: &Golden) -> (Origin, SnapshotMarker, u32) {
     let envelope = event.envelope();
     let source = &envelope["source"];
     let marker = match source["snapshot"].as_str().unwrap() {

@@ -175,3 +175,41 @@ fn array(logical: &LogicalType, values: &[&Value]) -> ArrayRef {
         other => panic!("{other} has no logical type"),
     }
 }
+
+/// One cell in row form.
+pub fn cell(batch: &RecordBatch, schema: &TableSchema, column: usize, row: usize) -> Value {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+    let array = batch.column(column);
+    if array.is_null(row) {
+        return Value::Null;
+    }
+    match schema.columns[column].logical_type.arrow_type() {
+        DataType::Boolean => Value::Boolean(array.as_boolean().value(row)),
+        DataType::Int32 => Value::Int(array.as_primitive::<Int32Type>().value(row).into()),
+        DataType::Int64 => Value::Int(array.as_primitive::<Int64Type>().value(row)),
+        DataType::Date32 => Value::Int(array.as_primitive::<Date32Type>().value(row).into()),
+        DataType::Timestamp(..) => Value::Int(array.as_primitive::<TimestampMicrosecondType>().value(row)),
+        DataType::Decimal128(20, 0) if matches!(schema.columns[column].logical_type, LogicalType::Integer { .. }) => {
+            Value::UInt(array.as_primitive::<Decimal128Type>().value(row).try_into().unwrap())
+        }
+        DataType::Decimal128(..) => Value::Decimal(array.as_primitive::<Decimal128Type>().value_as_string(row)),
+        DataType::Float32 => Value::Float(array.as_primitive::<Float32Type>().value(row)),
+        DataType::Float64 => Value::Double(array.as_primitive::<Float64Type>().value(row)),
+        DataType::Utf8 => match schema.columns[column].logical_type {
+            LogicalType::Decimal { .. } => Value::Decimal(array.as_string::<i32>().value(row).to_owned()),
+            _ => Value::String(array.as_string::<i32>().value(row).to_owned()),
+        },
+        DataType::Binary => Value::Bytes(array.as_binary::<i32>().value(row).to_vec()),
+        DataType::FixedSizeBinary(_) => Value::Bytes(array.as_fixed_size_binary().value(row).to_vec()),
+        DataType::Struct(_) => {
+            let (wkb, srid) = (array.as_struct().column(0), array.as_struct().column(1));
+            Value::Geometry {
+                wkb: wkb.as_binary::<i32>().value(row).to_vec(),
+                srid: (!srid.is_null(row)).then(|| srid.as_primitive::<Int32Type>().value(row)),
+            }
+        }
+        DataType::List(_) => Value::Vector(array.as_list::<i32>().value(row).as_primitive::<Float32Type>().values().to_vec()),
+        other => panic!("{other}"),
+    }
+}
