@@ -1,0 +1,89 @@
+//! The catalog's database: opening it, and what its errors mean.
+
+use crate::error::{Error, ErrorKind, Result};
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use std::path::Path;
+use std::time::Duration;
+
+/// Opens the database, making it and its folder if missing, in WAL mode with `synchronous=FULL`: a commit that was
+/// reported is on the disk.
+pub(super) async fn open(path: &Path, busy_timeout: Duration, full_sync: bool) -> Result<SqlitePool> {
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|e| crate::storage::io_error("create", folder, e))?;
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(if full_sync { SqliteSynchronous::Full } else { SqliteSynchronous::Normal })
+        .busy_timeout(busy_timeout)
+        .foreign_keys(false);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(4)
+        .test_before_acquire(false)
+        .acquire_timeout(busy_timeout.saturating_mul(2).max(Duration::from_secs(5)))
+        .connect_with(options)
+        .await
+        .map_err(|e| describe("open", path, e))?;
+    for statement in super::sql::CREATE {
+        sqlx::query(statement).execute(&pool).await.map_err(|e| describe("prepare", path, e))?;
+    }
+    let typed: i64 = sqlx::query_scalar(super::sql::HAS_TYPE).fetch_one(&pool).await.map_err(|e| describe("read", path, e))?;
+    if typed == 0 {
+        sqlx::query(super::sql::ADD_TYPE).execute(&pool).await.map_err(|e| describe("prepare", path, e))?;
+    }
+    Ok(pool)
+}
+
+/// SQLite's primary result code (<https://sqlite.org/rescode.html>), if the error is SQLite's.
+fn code(e: &sqlx::Error) -> Option<u32> {
+    match e {
+        sqlx::Error::Database(d) => d.code()?.parse::<u32>().ok().map(|c| c & 0xff),
+        _ => None,
+    }
+}
+
+/// True if a failed COMMIT certainly changed nothing: SQLite was busy, read-only, or the disk full.
+pub(super) fn certainly_not_applied(e: &sqlx::Error) -> bool {
+    matches!(code(e), Some(5 | 6 | 8 | 13))
+}
+
+/// The error with what to do about it.
+pub(super) fn describe(doing: &str, path: &Path, e: sqlx::Error) -> Error {
+    let at = path.display();
+    let (kind, message) = match code(&e) {
+        Some(5 | 6) => (
+            ErrorKind::Busy,
+            format!("cannot {doing} the catalog {at}: another process holds it locked; end that process, or wait and try again"),
+        ),
+        Some(3 | 8) => (
+            ErrorKind::NotWritable,
+            format!("cannot {doing} the catalog {at}: it is read-only; give this user write access to the file and its folder"),
+        ),
+        Some(11 | 26) => (
+            ErrorKind::Corrupt,
+            format!(
+                "cannot {doing} the catalog {at}: the file is damaged or no SQLite database; restore it from a copy, or give another path"
+            ),
+        ),
+        Some(13) => (
+            ErrorKind::DiskFull,
+            format!("cannot {doing} the catalog {at}: no space is left; free some and start again, nothing is lost"),
+        ),
+        Some(14) => (
+            ErrorKind::NotWritable,
+            format!(
+                "cannot {doing} the catalog {at}: the file cannot be opened; check that its folder exists and may be written"
+            ),
+        ),
+        Some(10) => (ErrorKind::Io, format!("cannot {doing} the catalog {at}: the disk reported an error ({e})")),
+        _ => match &e {
+            sqlx::Error::PoolTimedOut => {
+                (ErrorKind::Busy, format!("cannot {doing} the catalog {at}: all connections are in use; try again"))
+            }
+            _ => (ErrorKind::Other, format!("cannot {doing} the catalog {at}: {e}")),
+        },
+    };
+    Error::new(kind, message).with_source(e)
+}

@@ -1,0 +1,457 @@
+//! The commit: new manifests, a new snapshot, new metadata, and the swap of the catalog's pointer.
+
+use crate::catalog::{Expired, ExpiredKind, Swap};
+use crate::delta::DeltaFiles;
+use crate::error::{Error, ErrorKind, Result};
+use crate::evolve::{evolved, same};
+use crate::manifests::ManifestSet;
+use crate::table::{State, Table};
+use crate::upkeep::expiry;
+use cdc_core::TableSchema;
+use iceberg::MetadataLocation;
+use iceberg::spec::{
+    DataContentType, DataFile, MAIN_BRANCH, ManifestFile, Operation, Schema, Snapshot, SnapshotReference, SnapshotRetention,
+    Summary, TableMetadata,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// What one swap changes. Nothing at all is allowed: a snapshot that only carries its summary (progress without rows).
+#[derive(Debug, Clone, Default)]
+pub struct Commit {
+    deltas: Vec<DeltaFiles>,
+    truncate: bool,
+    schema: Option<Arc<TableSchema>>,
+    summary: BTreeMap<String, String>,
+    tags: Vec<String>,
+}
+
+/// Why a commit did not happen, or may have.
+#[derive(Debug)]
+pub enum CommitError {
+    /// Someone else committed first: the table is not at the version that this commit would replace. Nothing changed; the
+    /// manifests of the attempt are deleted, its data files are not. Refresh the table, decide again.
+    Conflict,
+    /// It failed after the swap was asked for: it may have happened, or happen yet. Everything is left as it is. Look for
+    /// the commit's own mark in the refreshed table ([`Table::find_commit`]).
+    Unknown(Error),
+    /// It failed and certainly did not happen.
+    Refused(Error),
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict => f.write_str("another commit came first: the table has moved on"),
+            Self::Unknown(e) => write!(f, "it is not known whether the commit happened: {e}"),
+            Self::Refused(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for CommitError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Conflict => None,
+            Self::Unknown(e) | Self::Refused(e) => Some(e),
+        }
+    }
+}
+
+impl From<Error> for CommitError {
+    fn from(e: Error) -> Self {
+        Self::Refused(e)
+    }
+}
+
+impl Commit {
+    /// A commit that changes nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the files of one span. Spans of several log partitions may share a snapshot; two of one partition may not, since
+    /// a snapshot's deletes do not reach its own rows.
+    #[must_use]
+    pub fn with_delta(mut self, files: DeltaFiles) -> Self {
+        self.deltas.push(files);
+        self
+    }
+
+    /// Removes all rows: a snapshot without live files. Cannot be together with files.
+    #[must_use]
+    pub fn with_truncate(mut self) -> Self {
+        self.truncate = true;
+        self
+    }
+
+    /// Brings the table to this version of its columns in the same swap.
+    #[must_use]
+    pub fn with_schema(mut self, schema: Arc<TableSchema>) -> Self {
+        self.schema = Some(schema);
+        self
+    }
+
+    /// Puts a property into the snapshot's summary.
+    #[must_use]
+    pub fn with_property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.summary.insert(key.into(), value.into());
+        self
+    }
+
+    /// Puts properties into the snapshot's summary.
+    #[must_use]
+    pub fn with_summary(mut self, properties: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.summary.extend(properties);
+        self
+    }
+
+    /// Moves (or makes) this tag to the new snapshot in the same swap.
+    #[must_use]
+    pub fn with_tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+}
+
+/// A new version of the metadata that is ready to be swapped in.
+struct Prepared {
+    metadata: TableMetadata,
+    refs: BTreeMap<String, SnapshotReference>,
+    manifests: Arc<Vec<ManifestFile>>,
+    expired: Vec<Expired>,
+}
+
+impl Table {
+    /// Makes one snapshot on the main branch, if the catalog still points at this version of the table.
+    ///
+    /// Returns the table as it is after. Small manifests are merged, old snapshots leave the metadata in the same swap, and
+    /// files that nobody names are deleted afterwards, as [`Upkeep`](crate::Upkeep) says. Its time is the clock's, but later than its parent's.
+    ///
+    /// Dropping the future leaves the outcome unknown.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub async fn commit(&self, commit: &Commit) -> Result<Table, CommitError> {
+        let schema = self.check(commit)?;
+        let snapshot_id = self.new_snapshot_id();
+        let mut set = ManifestSet::new(&self.0, schema.clone().map_or_else(|| Arc::clone(self.schema()), Arc::new), snapshot_id);
+        let result = match self.prepare(commit, schema, snapshot_id, &mut set).await {
+            Ok(prepared) => self.swap(prepared, &mut set.written).await,
+            Err(e) => Err(CommitError::Refused(e)),
+        };
+        match result {
+            Ok(table) => {
+                table.chores().await;
+                Ok(table)
+            }
+            Err(e) => {
+                if !matches!(e, CommitError::Unknown(_)) {
+                    for path in &set.written {
+                        self.0.catalog.delete_quietly(path).await;
+                    }
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// Commits one delta with these summary properties, moving `tag`.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub async fn commit_delta(
+        &self,
+        files: DeltaFiles,
+        summary: impl IntoIterator<Item = (String, String)>,
+        tag: Option<&str>,
+    ) -> Result<Table, CommitError> {
+        let mut commit = Commit::new().with_delta(files).with_summary(summary);
+        commit.tags.extend(tag.map(str::to_owned));
+        self.commit(&commit).await
+    }
+
+    /// Removes all rows in a snapshot of its own.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub async fn truncate(
+        &self,
+        summary: impl IntoIterator<Item = (String, String)>,
+        tag: Option<&str>,
+    ) -> Result<Table, CommitError> {
+        let mut commit = Commit::new().with_truncate().with_summary(summary);
+        commit.tags.extend(tag.map(str::to_owned));
+        self.commit(&commit).await
+    }
+
+    /// Brings the table to this version of its columns, without a snapshot. This very table, if it has them already.
+    ///
+    /// # Errors
+    /// [`CommitError::Refused`] with [`ErrorKind::Schema`] names the column that cannot be changed so.
+    pub async fn evolve(&self, wanted: &TableSchema) -> Result<Table, CommitError> {
+        let Some(schema) = evolved(self.schema(), wanted, self.has_rows())? else { return Ok(self.clone()) };
+        let s = &self.0;
+        let what = || format!("changing the columns of table {}", s.name);
+        let built = TableMetadata::clone(&s.metadata)
+            .into_builder(Some(s.location.clone()))
+            .add_current_schema(schema)
+            .and_then(|b| b.build())
+            .map_err(|e| Error::iceberg(what(), e))?;
+        let prepared = Prepared {
+            expired: self.trimmed(built.expired_metadata_logs.iter().map(|l| l.metadata_file.clone())),
+            metadata: built.metadata,
+            refs: s.refs.clone(),
+            manifests: Arc::clone(&s.manifests),
+        };
+        let mut written = Vec::new();
+        let result = self.swap(prepared, &mut written).await;
+        if matches!(result, Err(CommitError::Conflict | CommitError::Refused(_))) {
+            for path in &written {
+                s.catalog.delete_quietly(path).await;
+            }
+        }
+        result
+    }
+
+    /// The new schema of this commit, if it brings one.
+    fn check(&self, commit: &Commit) -> Result<Option<Schema>> {
+        let s = &self.0;
+        let invalid = |why: String| Error::new(ErrorKind::Invalid, format!("commit to table {}: {why}", s.name));
+        if commit.truncate && !commit.deltas.is_empty() {
+            return Err(invalid("a truncation is a snapshot of its own, and files are given with it".to_owned()));
+        }
+        if !s.metadata.default_partition_spec().is_unpartitioned() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("table {} is partitioned; only unpartitioned tables are written here", s.name),
+            ));
+        }
+        let schema = match &commit.schema {
+            Some(wanted) => evolved(self.schema(), wanted, self.has_rows() && !commit.truncate)?,
+            None => None,
+        };
+        let current = schema.as_ref().unwrap_or_else(|| self.schema());
+        for delta in &commit.deltas {
+            if delta.table_uuid != s.metadata.uuid() {
+                return Err(Error::new(
+                    ErrorKind::ForeignTable,
+                    format!("files were written for table {} and this is {} ({})", delta.table_uuid, s.metadata.uuid(), s.name),
+                ));
+            }
+            if !same(&delta.schema, current) {
+                return Err(Error::new(
+                    ErrorKind::Schema,
+                    format!(
+                        "files were written with other columns than table {} has; give the schema with the commit, or write them anew",
+                        s.name
+                    ),
+                ));
+            }
+        }
+        if commit.tags.iter().any(|t| t == MAIN_BRANCH || s.refs.get(t).is_some_and(SnapshotReference::is_branch)) {
+            return Err(invalid("a tag of this commit is a branch".to_owned()));
+        }
+        Ok(schema)
+    }
+
+    async fn prepare(&self, commit: &Commit, schema: Option<Schema>, id: i64, set: &mut ManifestSet<'_>) -> Result<Prepared> {
+        let s = &self.0;
+        let upkeep = s.catalog.upkeep();
+        let parent = self.head();
+        let sequence = s.metadata.next_sequence_number();
+        let added: Vec<DataFile> = commit.deltas.iter().flat_map(|d| d.data.iter().chain(&d.deletes)).cloned().collect();
+
+        let (manifests, removed) = if commit.truncate {
+            set.all_deleted().await?
+        } else {
+            let data = commit.deltas.iter().flat_map(|d| d.data.iter().cloned()).collect();
+            let deletes = commit.deltas.iter().flat_map(|d| d.deletes.iter().cloned()).collect();
+            let mut manifests = set.added(data, deletes).await?;
+            manifests.extend(set.carried(upkeep.merge_above, upkeep.merge_target_bytes).await?);
+            (manifests, Vec::new())
+        };
+        let (list, manifests) = set.list(&s.metadata, parent.map(|p| p.snapshot_id()), sequence, manifests).await?;
+
+        let what = || format!("making a snapshot of table {}", s.name);
+        let location = Some(s.location.clone());
+        let mut builder = TableMetadata::clone(&s.metadata).into_builder(location);
+        let mut schema_id = s.metadata.current_schema_id();
+        if let Some(schema) = schema {
+            builder = builder.add_current_schema(schema).map_err(|e| Error::iceberg(what(), e))?;
+            let peek = builder.clone().build().map_err(|e| Error::iceberg(what(), e))?;
+            schema_id = peek.metadata.current_schema_id();
+        }
+        let now = s.catalog.now_ms();
+        let after = parent.map_or(i64::MIN, |p| p.timestamp_ms().saturating_add(1)).max(s.metadata.last_updated_ms());
+        let snapshot = Snapshot::builder()
+            .with_snapshot_id(id)
+            .with_parent_snapshot_id(parent.map(|p| p.snapshot_id()))
+            .with_sequence_number(sequence)
+            .with_timestamp_ms(now.max(after))
+            .with_manifest_list(list)
+            .with_summary(summary(commit, parent.map(|p| p.summary()), &added, &removed))
+            .with_schema_id(schema_id)
+            .build();
+        let mut refs = s.refs.clone();
+        let retention = match refs.get(MAIN_BRANCH) {
+            Some(main) => main.retention.clone(),
+            None => SnapshotRetention::branch(None, None, None),
+        };
+        refs.insert(MAIN_BRANCH.to_owned(), SnapshotReference::new(id, retention));
+        for tag in &commit.tags {
+            refs.insert(tag.clone(), SnapshotReference::new(id, SnapshotRetention::Tag { max_ref_age_ms: None }));
+        }
+        builder = builder.add_snapshot(snapshot.clone()).map_err(|e| Error::iceberg(what(), e))?;
+        for name in std::iter::once(MAIN_BRANCH).chain(commit.tags.iter().map(String::as_str)) {
+            if let Some(reference) = refs.get(name) {
+                builder = builder.set_ref(name, reference.clone()).map_err(|e| Error::iceberg(what(), e))?;
+            }
+        }
+        let expiry = expiry(self, &snapshot, &refs, now);
+        let built = builder.remove_snapshots(&expiry.snapshots).build().map_err(|e| Error::iceberg(what(), e))?;
+        let mut expired = self.trimmed(built.expired_metadata_logs.iter().map(|l| l.metadata_file.clone()));
+        expired.extend(expiry.files);
+        Ok(Prepared { metadata: built.metadata, refs, manifests: Arc::new(manifests), expired })
+    }
+
+    fn trimmed(&self, files: impl Iterator<Item = String>) -> Vec<Expired> {
+        let due_ms = self.0.catalog.now_ms();
+        files.map(|path| Expired { path, kind: ExpiredKind::Metadata, due_ms }).collect()
+    }
+
+    async fn swap(&self, prepared: Prepared, written: &mut Vec<String>) -> Result<Table, CommitError> {
+        let s = &self.0;
+        let what = || format!("writing the metadata of table {}", s.name);
+        let next = match MetadataLocation::from_str(&s.location) {
+            Ok(current) => current.with_next_version().with_new_metadata(&prepared.metadata),
+            // Another engine's naming: begin our own.
+            Err(_) => MetadataLocation::new_with_metadata(prepared.metadata.location(), &prepared.metadata).with_next_version(),
+        };
+        let to = next.to_string();
+        written.push(to.clone());
+        prepared.metadata.write_to(s.catalog.file_io(), &next).await.map_err(|e| Error::iceberg(what(), e))?;
+        let uuid = s.metadata.uuid().to_string();
+        match s.catalog.swap(&s.name, &uuid, &s.location, &to, &prepared.expired).await {
+            Swap::Done => Ok(Table(Arc::new(State {
+                catalog: s.catalog.clone(),
+                name: s.name.clone(),
+                metadata: Arc::new(prepared.metadata),
+                location: to,
+                refs: prepared.refs,
+                manifests: prepared.manifests,
+                rhythm: Arc::clone(&s.rhythm),
+            }))),
+            Swap::Moved => match s.catalog.pointer(&s.name).await {
+                Ok(None) => Err(CommitError::Refused(Error::new(
+                    ErrorKind::NotFound,
+                    format!(
+                        "table {} is no longer in the catalog: it was dropped or renamed; restore it, or take a new snapshot",
+                        s.name
+                    ),
+                ))),
+                _ => Err(CommitError::Conflict),
+            },
+            Swap::Failed(e) => Err(CommitError::Refused(e)),
+            Swap::Unknown(e) => Err(CommitError::Unknown(e)),
+        }
+    }
+
+    fn new_snapshot_id(&self) -> i64 {
+        loop {
+            let (a, b) = uuid::Uuid::new_v4().as_u64_pair();
+            let id = i64::try_from((a ^ b) >> 1).unwrap_or(1);
+            if id != 0 && self.0.metadata.snapshot_by_id(id).is_none() {
+                return id;
+            }
+        }
+    }
+}
+
+/// Totals that each snapshot carries on from its parent: name, what adds, what takes away.
+const TOTALS: [(&str, &str, &str); 6] = [
+    ("total-data-files", "added-data-files", "deleted-data-files"),
+    ("total-delete-files", "added-delete-files", "removed-delete-files"),
+    ("total-records", "added-records", "deleted-records"),
+    ("total-files-size", "added-files-size", "removed-files-size"),
+    ("total-position-deletes", "added-position-deletes", "removed-position-deletes"),
+    ("total-equality-deletes", "added-equality-deletes", "removed-equality-deletes"),
+];
+
+fn summary(commit: &Commit, parent: Option<&Summary>, added: &[DataFile], removed: &[DataFile]) -> Summary {
+    let mut properties: HashMap<String, String> = commit.summary.clone().into_iter().collect();
+    count(
+        &mut properties,
+        added,
+        ["added-data-files", "added-records", "added-delete-files", "added-equality-delete-files", "added-equality-deletes"],
+        ["added-position-delete-files", "added-position-deletes"],
+        "added-files-size",
+    );
+    count(
+        &mut properties,
+        removed,
+        [
+            "deleted-data-files",
+            "deleted-records",
+            "removed-delete-files",
+            "removed-equality-delete-files",
+            "removed-equality-deletes",
+        ],
+        ["removed-position-delete-files", "removed-position-deletes"],
+        "removed-files-size",
+    );
+    for (total, plus, minus) in TOTALS {
+        let number = |map: &HashMap<String, String>, key: &str| map.get(key).and_then(|v| v.parse::<u64>().ok());
+        let before = match parent {
+            None => 0,
+            Some(p) => match number(&p.additional_properties, total) {
+                Some(n) => n,
+                // Whoever made the parent did not count; a sum of unknowns would be false.
+                None if !commit.truncate => continue,
+                None => 0,
+            },
+        };
+        let after = match commit.truncate {
+            true => 0,
+            false => before
+                .saturating_add(number(&properties, plus).unwrap_or(0))
+                .saturating_sub(number(&properties, minus).unwrap_or(0)),
+        };
+        properties.insert(total.to_owned(), after.to_string());
+    }
+    let has = |wanted: fn(DataContentType) -> bool| added.iter().any(|f| wanted(f.content_type()));
+    let operation = match (has(|c| c == DataContentType::Data), has(|c| c != DataContentType::Data)) {
+        _ if commit.truncate => Operation::Delete,
+        (true, true) => Operation::Overwrite,
+        (false, true) => Operation::Delete,
+        (_, false) => Operation::Append,
+    };
+    Summary { operation, additional_properties: properties }
+}
+
+fn count(map: &mut HashMap<String, String>, files: &[DataFile], names: [&str; 5], positions: [&str; 2], size: &str) {
+    if files.is_empty() {
+        return;
+    }
+    let mut n = [0_u64; 8];
+    for file in files {
+        let rows = file.record_count();
+        let bumps: &[(usize, u64)] = match file.content_type() {
+            DataContentType::Data => &[(0, 1), (1, rows)],
+            DataContentType::EqualityDeletes => &[(2, 1), (3, 1), (4, rows)],
+            DataContentType::PositionDeletes => &[(2, 1), (5, 1), (6, rows)],
+        };
+        for (i, by) in bumps.iter().chain(&[(7, file.file_size_in_bytes())]) {
+            if let Some(total) = n.get_mut(*i) {
+                *total = total.saturating_add(*by);
+            }
+        }
+    }
+    for (name, value) in names.iter().chain(&positions).chain(std::iter::once(&size)).zip(n) {
+        if value > 0 {
+            map.insert((*name).to_owned(), value.to_string());
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Manifests of a commit: new ones, merged ones, and those that mark everything deleted.
+
+use crate::error::{Error, Result};
+use crate::table::State;
+use iceberg::spec::{
+    DataFile, FormatVersion, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestListWriter, ManifestWriter,
+    ManifestWriterBuilder, SchemaRef, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Entries of one manifest of a truncation at most: bounds the memory of writing it.
+const ENTRIES_PER_MANIFEST: usize = 20_000;
+
+/// Writes the manifests of one snapshot and remembers what it wrote, so that a lost commit can clean up.
+pub(crate) struct ManifestSet<'a> {
+    state: &'a State,
+    schema: SchemaRef,
+    snapshot_id: i64,
+    folder: String,
+    id: uuid::Uuid,
+    pub written: Vec<String>,
+}
+
+impl<'a> ManifestSet<'a> {
+    pub(crate) fn new(state: &'a State, schema: SchemaRef, snapshot_id: i64) -> Self {
+        let folder = format!("{}/metadata", state.metadata.location());
+        Self { state, schema, snapshot_id, folder, id: uuid::Uuid::now_v7(), written: Vec::new() }
+    }
+
+    fn writer(&mut self, content: ManifestContentType, spec_id: i32) -> Result<ManifestWriter> {
+        let path = format!("{}/{}-m{}.avro", self.folder, self.id, self.written.len());
+        self.written.push(path.clone());
+        let metadata = &self.state.metadata;
+        let spec = metadata.partition_spec_by_id(spec_id).ok_or_else(|| {
+            Error::new(
+                crate::ErrorKind::Corrupt,
+                format!("table {} names partition spec {spec_id} and has none", self.state.name),
+            )
+        })?;
+        let output = self.state.catalog.file_io().new_output(&path).map_err(|e| self.failed(e))?;
+        let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), Arc::clone(&self.schema), spec.as_ref().clone());
+        Ok(match (metadata.format_version(), content) {
+            (FormatVersion::V1 | FormatVersion::V2, ManifestContentType::Data) => builder.build_v2_data(),
+            (FormatVersion::V1 | FormatVersion::V2, ManifestContentType::Deletes) => builder.build_v2_deletes(),
+            (FormatVersion::V3, ManifestContentType::Data) => builder.build_v3_data(),
+            (FormatVersion::V3, ManifestContentType::Deletes) => builder.build_v3_deletes(),
+        })
+    }
+
+    fn failed(&self, e: iceberg::Error) -> Error {
+        Error::iceberg(format!("writing a manifest of table {}", self.state.name), e)
+    }
+
+    /// Manifests of the files that this snapshot adds; both are written at the same time.
+    pub(crate) async fn added(&mut self, data: Vec<DataFile>, deletes: Vec<DataFile>) -> Result<Vec<ManifestFile>> {
+        let spec = self.state.metadata.default_partition_spec_id();
+        let mut writers = Vec::with_capacity(2);
+        for (content, files) in [(ManifestContentType::Data, data), (ManifestContentType::Deletes, deletes)] {
+            if files.is_empty() {
+                continue;
+            }
+            let mut writer = self.writer(content, spec)?;
+            for file in files {
+                // Below zero: inherited from the manifest list, whatever number the commit gets.
+                writer.add_file(file, UNASSIGNED_SEQUENCE_NUMBER).map_err(|e| self.failed(e))?;
+            }
+            writers.push(writer.write_manifest_file());
+        }
+        futures::future::try_join_all(writers).await.map_err(|e| self.failed(e))
+    }
+
+    /// Manifests that say of every live file: deleted by this snapshot. Returns what was deleted, too.
+    pub(crate) async fn all_deleted(&mut self) -> Result<(Vec<ManifestFile>, Vec<DataFile>)> {
+        let mut live: BTreeMap<(bool, i32), Vec<ManifestEntryRef>> = BTreeMap::new();
+        let old = Arc::clone(&self.state.manifests);
+        for file in old.iter() {
+            let deletes = file.content == ManifestContentType::Deletes;
+            let alive = self.load(file).await?.into_parts().0.into_iter().filter(|e| e.is_alive());
+            live.entry((deletes, file.partition_spec_id)).or_default().extend(alive);
+        }
+        let (mut manifests, mut gone) = (Vec::new(), Vec::new());
+        for ((deletes, spec), entries) in live {
+            let content = if deletes { ManifestContentType::Deletes } else { ManifestContentType::Data };
+            for entries in entries.chunks(ENTRIES_PER_MANIFEST) {
+                let mut writer = self.writer(content, spec)?;
+                for entry in entries {
+                    let sequence = entry.sequence_number().unwrap_or_default();
+                    let of_file = entry.file_sequence_number.or(Some(sequence));
+                    writer.add_delete_file(entry.data_file().clone(), sequence, of_file).map_err(|e| self.failed(e))?;
+                    gone.push(entry.data_file().clone());
+                }
+                let mut manifest = writer.write_manifest_file().await.map_err(|e| self.failed(e))?;
+                // The spec counts live files only, and there are none; the crate would leave the list writer to invent one.
+                manifest.min_sequence_number = UNASSIGNED_SEQUENCE_NUMBER;
+                manifests.push(manifest);
+            }
+        }
+        Ok((manifests, gone))
+    }
+
+    /// The manifests that still matter to a child of the head, small ones merged if there are more than `above`.
+    pub(crate) async fn carried(&mut self, above: usize, target: u64) -> Result<Vec<ManifestFile>> {
+        let kept: Vec<ManifestFile> =
+            self.state.manifests.iter().filter(|m| m.has_added_files() || m.has_existing_files()).cloned().collect();
+        if kept.len() <= above {
+            return Ok(kept);
+        }
+        let mut groups: BTreeMap<(bool, i32), Vec<ManifestFile>> = BTreeMap::new();
+        for m in kept {
+            groups.entry((m.content == ManifestContentType::Deletes, m.partition_spec_id)).or_default().push(m);
+        }
+        let mut out = Vec::new();
+        for ((_, spec), group) in groups {
+            let (merge, keep) = choose(group, target);
+            // Newest first, as the commits would have left them.
+            out.extend(self.merged(merge, spec, target).await?);
+            out.extend(keep);
+        }
+        Ok(out)
+    }
+
+    async fn merged(&mut self, files: Vec<ManifestFile>, spec: i32, target: u64) -> Result<Vec<ManifestFile>> {
+        let Some(content) = files.first().map(|f| f.content) else { return Ok(Vec::new()) };
+        let mut out = Vec::new();
+        let mut open: Option<ManifestWriter> = None;
+        let mut bytes = 0_u64;
+        for file in files {
+            let length = length(&file);
+            if bytes > 0 && bytes.saturating_add(length) > target {
+                if let Some(full) = open.take() {
+                    out.push(full.write_manifest_file().await.map_err(|e| self.failed(e))?);
+                }
+                bytes = 0;
+            }
+            bytes = bytes.saturating_add(length);
+            let mut writer = match open.take() {
+                Some(writer) => writer,
+                None => self.writer(content, spec)?,
+            };
+            for entry in self.load(&file).await?.entries().iter().filter(|e| e.is_alive()) {
+                let sequence = entry.sequence_number().unwrap_or_default();
+                let of_file = entry.file_sequence_number.or(Some(sequence));
+                let snapshot = entry.snapshot_id().unwrap_or(file.added_snapshot_id);
+                writer.add_existing_file(entry.data_file().clone(), snapshot, sequence, of_file).map_err(|e| self.failed(e))?;
+            }
+            open = Some(writer);
+        }
+        if let Some(last) = open {
+            out.push(last.write_manifest_file().await.map_err(|e| self.failed(e))?);
+        }
+        Ok(out)
+    }
+
+    async fn load(&self, file: &ManifestFile) -> Result<Manifest> {
+        load_manifest(self.state, file).await
+    }
+
+    /// Writes the manifest list; returns its place and the manifests as a later commit carries them on.
+    pub(crate) async fn list(
+        &mut self,
+        metadata: &TableMetadata,
+        parent: Option<i64>,
+        sequence: i64,
+        mut manifests: Vec<ManifestFile>,
+    ) -> Result<(String, Vec<ManifestFile>)> {
+        let what = || format!("writing the manifest list of table {}", self.state.name);
+        let path = format!("{}/snap-{}-1-{}.avro", self.folder, self.snapshot_id, self.id);
+        self.written.push(path.clone());
+        for m in &mut manifests {
+            for n in [&mut m.sequence_number, &mut m.min_sequence_number] {
+                if *n == UNASSIGNED_SEQUENCE_NUMBER {
+                    *n = sequence;
+                }
+            }
+        }
+        let output = self.state.catalog.file_io().new_output(&path).map_err(|e| Error::iceberg(what(), e))?;
+        let output = output.writer().await.map_err(|e| Error::iceberg(what(), e))?;
+        let mut writer = match metadata.format_version() {
+            FormatVersion::V1 | FormatVersion::V2 => ManifestListWriter::v2(output, self.snapshot_id, parent, sequence),
+            FormatVersion::V3 => {
+                return Err(Error::new(
+                    crate::ErrorKind::Unsupported,
+                    format!("table {} has format version 3; only version 2 is written here", self.state.name),
+                ));
+            }
+        };
+        writer.add_manifests(manifests.iter().cloned()).map_err(|e| Error::iceberg(what(), e))?;
+        writer.close().await.map_err(|e| Error::iceberg(what(), e))?;
+        Ok((path, manifests))
+    }
+}
+
+pub(crate) async fn load_manifest(state: &State, file: &ManifestFile) -> Result<Manifest> {
+    file.load_manifest(state.catalog.file_io())
+        .await
+        .map_err(|e| Error::iceberg(format!("reading the manifest {} of table {}", file.manifest_path, state.name), e))
+}
+
+fn length(file: &ManifestFile) -> u64 {
+    u64::try_from(file.manifest_length).unwrap_or(0)
+}
+
+/// Which manifests to merge and which to leave.
+///
+/// Only those below the target are looked at, smallest first, and each only as long as it is not more than twice all smaller
+/// ones together: so an entry is rewritten again only when what it lies in grows by half, a handful of times in its life.
+fn choose(mut group: Vec<ManifestFile>, target: u64) -> (Vec<ManifestFile>, Vec<ManifestFile>) {
+    group.sort_by_key(length);
+    let mut sum = 0_u64;
+    let mut end = 0;
+    for m in &group {
+        let size = length(m);
+        if size >= target || (end >= 2 && size > sum.saturating_mul(2)) {
+            break;
+        }
+        sum = sum.saturating_add(size);
+        end += 1;
+    }
+    let mut keep = group.split_off(end);
+    if group.len() < 2 {
+        keep.append(&mut group);
+    }
+    group.sort_by_key(|m| m.sequence_number);
+    keep.sort_by_key(|m| std::cmp::Reverse(m.sequence_number));
+    (group, keep)
+}

@@ -1,0 +1,226 @@
+//! What keeps commits cheap: merging manifests, forgetting old snapshots, deleting files that nobody names.
+
+use crate::catalog::{Expired, ExpiredKind};
+use crate::error::{ErrorKind, Result};
+use crate::manifests::load_manifest;
+use crate::table::{Table, read_list_at, read_manifest_list};
+use iceberg::spec::{ManifestFile, Snapshot, SnapshotRef, SnapshotReference};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// What commits do besides committing. The defaults are for tables that are committed once a second.
+#[derive(Debug, Clone)]
+pub struct Upkeep {
+    /// Above so many manifests in a snapshot, small ones are merged. 100.
+    pub merge_above: usize,
+    /// Manifests of this size are left alone. 8 MiB.
+    pub merge_target_bytes: u64,
+    /// So many snapshots stay in the metadata, besides those that a branch or tag names. 100.
+    pub keep_snapshots: usize,
+    /// Snapshots older than this leave the metadata, but for the head and those that a branch or tag names. 1 h.
+    pub keep_for: Duration,
+    /// Files that only expired snapshots name are deleted so much later, so that running queries end well. 1 h.
+    pub delete_after: Duration,
+    /// How often such files are looked for. 10 min.
+    pub sweep_every: Duration,
+    /// Older versions of the metadata file to keep: `write.metadata.previous-versions-max` of new tables. 20.
+    pub metadata_versions: usize,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self {
+            merge_above: 100,
+            merge_target_bytes: 8 << 20,
+            keep_snapshots: 100,
+            keep_for: Duration::from_secs(3600),
+            delete_after: Duration::from_secs(3600),
+            sweep_every: Duration::from_secs(600),
+            metadata_versions: 20,
+        }
+    }
+}
+
+/// Old metadata files are deleted in batches: once in so many commits.
+const METADATA_EVERY: u64 = 32;
+/// Files of one kind that one sweep takes on; the rest waits for the next.
+const BATCH: i64 = 1_000;
+
+pub(crate) struct Expiry {
+    pub snapshots: Vec<i64>,
+    pub files: Vec<Expired>,
+}
+
+fn ms(d: Duration) -> i64 {
+    i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn removed_files(s: &Snapshot) -> bool {
+    let p = &s.summary().additional_properties;
+    ["deleted-data-files", "removed-delete-files"].iter().any(|k| p.get(*k).is_some_and(|v| v != "0"))
+}
+
+/// Which snapshots leave the metadata when `new` joins it. Never the new head, nor one that a reference names.
+pub(crate) fn expiry(table: &Table, new: &Snapshot, refs: &BTreeMap<String, SnapshotReference>, now: i64) -> Expiry {
+    let upkeep = table.0.catalog.upkeep();
+    let named: HashSet<i64> = refs.values().map(|r| r.snapshot_id).collect();
+    let mut old: Vec<&SnapshotRef> = table.metadata().snapshots().collect();
+    old.sort_unstable_by_key(|s| std::cmp::Reverse((s.sequence_number(), s.timestamp_ms())));
+    let oldest_kept = now.saturating_sub(ms(upkeep.keep_for));
+    let room = upkeep.keep_snapshots.saturating_sub(1);
+    let gone: Vec<&SnapshotRef> = old
+        .iter()
+        .enumerate()
+        .filter(|(i, s)| (*i >= room || s.timestamp_ms() < oldest_kept) && !named.contains(&s.snapshot_id()))
+        .map(|(_, s)| *s)
+        .collect();
+    if gone.is_empty() {
+        return Expiry { snapshots: Vec::new(), files: Vec::new() };
+    }
+    // A file dies when the last snapshot that lists it goes. If the snapshot after this one only added files, it lists all of
+    // this one's, and only manifest files can die; else (or if it is not known) data files can.
+    let ancestry: HashSet<i64> = table.ancestry().map(|s| s.snapshot_id()).collect();
+    let mut child: HashMap<i64, bool> = new.parent_snapshot_id().map(|p| (p, removed_files(new))).into_iter().collect();
+    for s in old {
+        if let Some(parent) = s.parent_snapshot_id()
+            && ancestry.contains(&s.snapshot_id())
+        {
+            child.insert(parent, removed_files(s));
+        }
+    }
+    let due_ms = now.saturating_add(ms(upkeep.delete_after));
+    let files = gone.iter().map(|s| {
+        let only_added = child.get(&s.snapshot_id()) == Some(&false);
+        let kind = if only_added { ExpiredKind::Snapshot } else { ExpiredKind::Removal };
+        Expired { path: s.manifest_list().to_owned(), kind, due_ms }
+    });
+    Expiry { snapshots: gone.iter().map(|s| s.snapshot_id()).collect(), files: files.collect() }
+}
+
+impl Table {
+    /// After a commit: now and then delete what is due. A failure is no failure of the commit; it is tried again.
+    pub(crate) async fn chores(&self) {
+        let s = &self.0;
+        let now = s.catalog.now_ms();
+        let commits = s.rhythm.commits.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        if commits.is_multiple_of(METADATA_EVERY)
+            && let Err(e) = self.sweep_metadata(now).await
+        {
+            tracing::warn!(table = %s.name, error = %e, "old metadata files could not be deleted; they will be tried again");
+        }
+        let last = s.rhythm.swept_ms.load(Ordering::Relaxed);
+        if last == 0 {
+            s.rhythm.swept_ms.store(now, Ordering::Relaxed);
+        } else if now.saturating_sub(last) >= ms(s.catalog.upkeep().sweep_every) {
+            s.rhythm.swept_ms.store(now, Ordering::Relaxed);
+            if let Err(e) = self.sweep().await {
+                tracing::warn!(table = %s.name, error = %e, "files of expired snapshots could not be deleted; they will be tried again");
+            }
+        }
+    }
+
+    /// Deletes the files that are due: old metadata files, and what only snapshots name that expired long enough ago.
+    /// Returns how many were deleted. Commits do this now and then; call it on the newest version of the table only.
+    ///
+    /// # Errors
+    /// Of the storage or the catalog. What was not deleted stays listed and is tried again.
+    pub async fn sweep(&self) -> Result<usize> {
+        let now = self.0.catalog.now_ms();
+        let deleted = self.sweep_metadata(now).await?;
+        Ok(deleted.saturating_add(self.sweep_snapshots(now).await?))
+    }
+
+    async fn sweep_metadata(&self, now: i64) -> Result<usize> {
+        let catalog = &self.0.catalog;
+        let uuid = self.uuid().to_string();
+        let due = catalog.due_files(&uuid, ExpiredKind::Metadata, now, BATCH).await?;
+        for file in &due {
+            self.delete(&file.path).await?;
+        }
+        if !due.is_empty() {
+            catalog.forget_files(&uuid, &due).await?;
+        }
+        Ok(due.len())
+    }
+
+    async fn sweep_snapshots(&self, now: i64) -> Result<usize> {
+        let s = &self.0;
+        let uuid = self.uuid().to_string();
+        let mut due = s.catalog.due_files(&uuid, ExpiredKind::Snapshot, now, BATCH).await?;
+        due.extend(s.catalog.due_files(&uuid, ExpiredKind::Removal, now, BATCH).await?);
+        if due.is_empty() {
+            return Ok(0);
+        }
+        // Everything that a snapshot in the metadata still lists.
+        let mut kept: HashMap<String, ManifestFile> = HashMap::new();
+        for snapshot in s.metadata.snapshots() {
+            let list = match self.head() {
+                Some(head) if head.snapshot_id() == snapshot.snapshot_id() => s.manifests.as_ref().clone(),
+                _ => read_manifest_list(self.file_io(), &s.metadata, snapshot).await?,
+            };
+            kept.extend(list.into_iter().map(|m| (m.manifest_path.clone(), m)));
+        }
+        let lists: HashSet<&str> = s.metadata.snapshots().map(|s| s.manifest_list()).collect();
+        due.retain(|d| !lists.contains(d.path.as_str()));
+
+        let mut unused: HashMap<String, ManifestFile> = HashMap::new();
+        let mut doubtful: HashMap<String, ManifestFile> = HashMap::new();
+        for file in &due {
+            let list = match read_list_at(self.file_io(), &s.metadata, &file.path).await {
+                Ok(list) => list,
+                // Deleted by a sweep that did not come to its end.
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
+            for m in list.into_iter().filter(|m| !kept.contains_key(&m.manifest_path)) {
+                if file.kind == ExpiredKind::Removal {
+                    doubtful.insert(m.manifest_path.clone(), m.clone());
+                }
+                unused.insert(m.manifest_path.clone(), m);
+            }
+        }
+        let mut deleted = 0_usize;
+        for path in self.dead_files(&doubtful, &kept).await? {
+            self.delete(&path).await?;
+            deleted += 1;
+        }
+        for path in unused.keys().chain(due.iter().map(|d| &d.path)) {
+            self.delete(path).await?;
+            deleted += 1;
+        }
+        s.catalog.forget_files(&uuid, &due).await?;
+        Ok(deleted)
+    }
+
+    /// Data and delete files that the doubtful manifests list and no kept one does.
+    async fn dead_files(
+        &self,
+        doubtful: &HashMap<String, ManifestFile>,
+        kept: &HashMap<String, ManifestFile>,
+    ) -> Result<HashSet<String>> {
+        let mut dead = HashSet::new();
+        for manifest in doubtful.values() {
+            match load_manifest(&self.0, manifest).await {
+                Ok(m) => dead.extend(m.entries().iter().filter(|e| e.is_alive()).map(|e| e.file_path().to_owned())),
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if !dead.is_empty() {
+            for manifest in kept.values() {
+                for entry in load_manifest(&self.0, manifest).await?.entries().iter().filter(|e| e.is_alive()) {
+                    dead.remove(entry.file_path());
+                }
+            }
+        }
+        Ok(dead)
+    }
+
+    async fn delete(&self, path: &str) -> Result<()> {
+        self.file_io()
+            .delete(path)
+            .await
+            .map_err(|e| crate::Error::iceberg(format!("deleting a file of table {}", self.name()), e))
+    }
+}
