@@ -1,37 +1,12 @@
-"""Reads Iceberg tables with Spark and prints every row in one canonical text form, sorted.
+"""Reads Iceberg tables with Spark and Iceberg's Java library, and prints every row in the form of rows.py."""
 
-Values, by Iceberg type:
-  boolean                true, false
-  int, long              decimal digits
-  decimal                plain digits with the column's scale, never an exponent
-  float, double          the shortest text that gives the double back (a float is widened first, which is exact)
-  date                   YYYY-MM-DD
-  timestamp, timestamptz YYYY-MM-DD HH:MM:SS.ffffff, the latter in UTC
-  string, uuid           as it is
-  binary, fixed          upper-case hex
-  struct<wkb, srid>      SRID:HEX, with 0 where the srid is null
-  list<float>            [a,b,...], each like a double
-  null                   null
-"""
-
-import argparse
-import json
 import os
-import sqlite3
 import sys
 from decimal import Decimal
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from rows import arguments, catalog, double, write_table  # noqa: E402
 from spark_session import spark_session  # noqa: E402
-
-
-def tables_of(catalog_db, catalog_name):
-    """Every table that the catalog file knows, as namespace.table."""
-    with sqlite3.connect("file:%s?mode=ro" % os.path.abspath(catalog_db), uri=True) as db:
-        rows = db.execute(
-            "SELECT table_namespace, table_name FROM iceberg_tables WHERE catalog_name = ? ORDER BY 1, 2", (catalog_name,)
-        )
-        return ["%s.%s" % row for row in rows]
 
 
 def plan(field):
@@ -52,7 +27,7 @@ def plan(field):
     if kind == "array" and field.dataType.elementType.typeName() in ("float", "double"):
         joined = "CONCAT_WS(',', TRANSFORM(%s, x -> CAST(CAST(x AS DOUBLE) AS STRING)))" % column
         # CONCAT_WS makes '' of a null array.
-        return ["IF(%s IS NULL, NULL, %s)" % (column, joined)], lambda text: "[%s]" % ",".join(map(double, text.split(",") if text else []))
+        return ["IF(%s IS NULL, NULL, %s)" % (column, joined)], floats
     raise SystemExit("error: no canonical text for column %s of type %s" % (field.name, field.dataType.simpleString()))
 
 
@@ -60,8 +35,8 @@ def quote(name):
     return "`%s`" % name.replace("`", "``")
 
 
-def double(text):
-    return repr(float(text))
+def floats(text):
+    return "[%s]" % ",".join(map(double, text.split(",") if text else []))
 
 
 def microseconds(text):
@@ -70,51 +45,35 @@ def microseconds(text):
 
 
 def read(session, catalog_name, table, out):
-    frame = session.table(".".join([quote(catalog_name)] + [quote(part) for part in table.split(".")]))
-    snapshots = session.sql(
-        "SELECT snapshot_id FROM %s.%s.refs WHERE name = 'main'"
-        % (quote(catalog_name), ".".join(quote(part) for part in table.split(".")))
-    ).collect()
-    expressions, widths, texts = [], [], []
+    path = ".".join(quote(part) for part in [catalog_name] + table.split("."))
+    frame = session.table(path)
+    snapshots = session.sql("SELECT snapshot_id FROM %s.refs WHERE name = 'main'" % path).collect()
+    expressions, plans = [], []
     for field in frame.schema.fields:
         columns, text = plan(field)
         expressions.extend(columns)
-        widths.append(len(columns))
-        texts.append(text)
+        plans.append((len(columns), text))
     rows = []
     for record in frame.selectExpr(*("%s AS c%d" % (e, i) for i, e in enumerate(expressions))).toLocalIterator():
         row, at = [], 0
-        for width, text in zip(widths, texts):
+        for width, text in plans:
             values = record[at : at + width]
             at += width
             row.append(None if values[0] is None else text(*values))
         rows.append(row)
-    rows.sort(key=lambda row: [(value is not None, value or "") for value in row])
-    head = {
-        "table": table,
-        "snapshot": snapshots[0][0] if snapshots else None,
-        "columns": [[field.name, field.dataType.simpleString()] for field in frame.schema.fields],
-    }
-    print(json.dumps(head, ensure_ascii=False), file=out)
-    for row in rows:
-        print(json.dumps({"table": table, "row": row}, ensure_ascii=False), file=out)
+    columns = [[field.name, field.dataType.simpleString()] for field in frame.schema.fields]
+    write_table(out, table, snapshots[0][0] if snapshots else None, columns, rows)
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("warehouse")
-    parser.add_argument("catalog_db")
-    parser.add_argument("--catalog-name", default="lake")
-    parser.add_argument("tables", nargs="*")
-    args = parser.parse_args()
-    if not os.path.isfile(args.catalog_db):
-        raise SystemExit("error: there is no catalog file %s" % args.catalog_db)
+    args = arguments()
+    tables = catalog(args)
     # Spark writes to stdout now and then; only rows may.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     session = spark_session(args.warehouse, args.catalog_db, args.catalog_name)
     try:
-        for table in args.tables or tables_of(args.catalog_db, args.catalog_name):
+        for table in tables:
             read(session, args.catalog_name, table, out)
     finally:
         session.stop()

@@ -69,7 +69,8 @@ impl Server {
 
     /// A connection of the user who may do everything.
     pub async fn connect(&self) -> Result<Conn> {
-        let options = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(self.info.port).user(Some("admin")).pass(Some("admin"));
+        let options =
+            OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(self.info.port).user(Some("admin")).pass(Some("admin"));
         let mut connection = Conn::new(options).await?;
         connection.query_drop("SET time_zone = '+00:00'").await?;
         Ok(connection)
@@ -103,5 +104,6 @@ fn script(kind: Kind, args: &[&str], input: Option<&str>) -> Result<Vec<u8>> {
         return Ok(output.stdout);
     }
     let kind = kind.name();
-    Err(format!("dev/{kind} {} failed ({}): {}", args.join(" "), output.status, String::from_utf8_lossy(&output.stderr).trim()).into())
+    Err(format!("dev/{kind} {} failed ({}): {}", args.join(" "), output.status, String::from_utf8_lossy(&output.stderr).trim())
+        .into())
 }
