@@ -99,7 +99,8 @@ impl Error {
     }
 
     pub(crate) fn unknown_topic(topic: &str) -> Self {
-        Self::new(ErrorKind::UnknownTopic, format!("the log has no topic {topic}: create it first, or correct the name")).at_topic(topic)
+        Self::new(ErrorKind::UnknownTopic, format!("the log has no topic {topic}: create it first, or correct the name"))
+            .at_topic(topic)
     }
 
     pub(crate) fn unknown_partition(topic: &str, partition: i32, partitions: usize) -> Self {

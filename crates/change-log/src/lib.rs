@@ -1,7 +1,11 @@
+#![doc = include_str!("../README.md")]
+
 mod block;
 mod builder;
 mod codec;
 mod compacted;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod local;
 mod log;

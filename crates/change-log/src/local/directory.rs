@@ -16,7 +16,7 @@ const META: &str = "meta.json";
 pub(super) struct Directory {
     path: PathBuf,
     id: Uuid,
-    _lock: File,
+    lock: File,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,14 +45,15 @@ impl Directory {
                     ));
                 }
                 let meta = Meta { format: FORMAT, id: Uuid::new_v4() };
-                let bytes = serde_json::to_vec(&meta).map_err(|e| Error::new(ErrorKind::Other, "cannot write the log's identity").with_source(e))?;
+                let bytes = serde_json::to_vec(&meta)
+                    .map_err(|e| Error::new(ErrorKind::Other, "cannot write the log's identity").with_source(e))?;
                 replace(&meta_path, &bytes).map_err(|e| io_error("cannot write", &meta_path, e))?;
                 sync(path)?;
                 meta.id
             }
             Err(e) => return Err(io_error("cannot read", &meta_path, e)),
         };
-        Ok(Self { path: path.to_owned(), id, _lock: lock })
+        Ok(Self { path: path.to_owned(), id, lock })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -69,6 +70,13 @@ impl Directory {
     }
 }
 
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that is just being started has it as well until it runs its program.
+        let _ = rustix::fs::flock(&self.lock, rustix::fs::FlockOperation::Unlock);
+    }
+}
+
 fn read_meta(path: &Path, bytes: &[u8]) -> Result<Uuid> {
     let meta: Meta = serde_json::from_slice(bytes).map_err(|e| {
         Error::new(
@@ -80,7 +88,11 @@ fn read_meta(path: &Path, bytes: &[u8]) -> Result<Uuid> {
     if meta.format != FORMAT {
         return Err(Error::new(
             ErrorKind::Other,
-            format!("{} is of format {}, this version reads {FORMAT}: use the version that wrote it", path.display(), meta.format),
+            format!(
+                "{} is of format {}, this version reads {FORMAT}: use the version that wrote it",
+                path.display(),
+                meta.format
+            ),
         ));
     }
     Ok(meta.id)
@@ -105,7 +117,10 @@ fn lock(dir: &Path) -> Result<File> {
             };
             return Err(Error::new(
                 ErrorKind::InUse,
-                format!("the log in {} is in use by {holder}: end it first, or give this one a directory of its own", dir.display()),
+                format!(
+                    "the log in {} is in use by {holder}: end it first, or give this one a directory of its own",
+                    dir.display()
+                ),
             ));
         }
         Err(e) => return Err(io_error("cannot lock", &path, e.into())),

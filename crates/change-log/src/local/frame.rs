@@ -145,14 +145,7 @@ impl BlockEntry {
         let mut out = Vec::with_capacity(bytes.len() / ENTRY);
         let mut total = 0_u64;
         while !r.is_empty() {
-            let e = Self {
-                topic: r.u32()?,
-                partition: r.i32()?,
-                base: r.i64()?,
-                count: r.u32()?,
-                len: r.u32()?,
-                crc: r.u32()?,
-            };
+            let e = Self { topic: r.u32()?, partition: r.i32()?, base: r.i64()?, count: r.u32()?, len: r.u32()?, crc: r.u32()? };
             total = total.checked_add(u64::from(e.len))?;
             out.push(e);
         }

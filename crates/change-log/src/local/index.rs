@@ -196,7 +196,8 @@ impl Sealed {
         let mut bytes = vec![0; slice.blocks as usize * BLOCK];
         let read = File::open(&path).and_then(|f| f.read_exact_at(&mut bytes, slice.at));
         read.map_err(|e| io_error("cannot read", &path, e))?;
-        let damaged = || corrupt(&path, slice.at, "the check sum is wrong (remove this index, it is made again at the next start)");
+        let damaged =
+            || corrupt(&path, slice.at, "the check sum is wrong (remove this index, it is made again at the next start)");
         if crc(&bytes, self.seed) != slice.crc {
             return Err(damaged());
         }

@@ -130,7 +130,8 @@ impl LocalLog {
             failed: None,
         };
         let spawned = std::thread::Builder::new().name("change-log".to_owned()).spawn(move || writer.run());
-        let thread = spawned.map_err(|e| Error::new(ErrorKind::Other, "cannot start the thread that writes the log").with_source(e))?;
+        let thread =
+            spawned.map_err(|e| Error::new(ErrorKind::Other, "cannot start the thread that writes the log").with_source(e))?;
         Ok(Self { inner: Arc::new(Inner { shared, commands, thread: Mutex::new(Some(thread)) }) })
     }
 
@@ -153,7 +154,10 @@ impl LocalLog {
 impl Inner {
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T> {
         let ended = || {
-            Error::new(ErrorKind::Io, format!("the writer of the log in {} has ended: open the log again", self.shared.path.display()))
+            Error::new(
+                ErrorKind::Io,
+                format!("the writer of the log in {} has ended: open the log again", self.shared.path.display()),
+            )
         };
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).map_err(|_| ended())?;

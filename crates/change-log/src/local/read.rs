@@ -48,7 +48,11 @@ pub(super) async fn read(shared: &Arc<Shared>, topic: &str, partition: i32, from
                 Err(e) => {
                     let state = shared.state();
                     let (_, p) = state.partition(topic, partition)?;
-                    return Err(if from < p.first { Error::out_of_range(topic, partition, from, p.first, p.next()) } else { about(e) });
+                    return Err(if from < p.first {
+                        Error::out_of_range(topic, partition, from, p.first, p.next())
+                    } else {
+                        about(e)
+                    });
                 }
             }
         }
@@ -127,7 +131,9 @@ fn read_from_disk(shared: &Shared, plan: Plan, from: i64, max_bytes: usize) -> R
             shared.state().loaded.set(id, Some(Arc::clone(&slice)));
             (id, next, read_slice(&slice, from, max_bytes, shared.seed)?)
         }
-        Plan::Ready(_) | Plan::Memory { .. } => return Err(Error::new(ErrorKind::Other, "a read from memory was sent to the disk")),
+        Plan::Ready(_) | Plan::Memory { .. } => {
+            return Err(Error::new(ErrorKind::Other, "a read from memory was sent to the disk"));
+        }
     };
     Ok((id, next, pick(blocks.iter(), from, max_bytes)))
 }

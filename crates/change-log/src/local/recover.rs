@@ -6,8 +6,8 @@ use super::index::{BlockRef, Sealed};
 use super::read::read_block;
 use super::scan::{End, Frame, Scan};
 use super::state::{Active, State, decode_producer, decode_topic};
-use crate::codec::Reader;
 use crate::block::Block;
+use crate::codec::Reader;
 use crate::error::{Error, ErrorKind, Result};
 use crate::prepare::block_crc;
 use std::collections::HashMap;
@@ -34,8 +34,7 @@ pub(super) fn recover(directory: &Directory, cache_bytes: usize, now_ms: i64) ->
         return begin(directory, cache_bytes, now_ms);
     };
     let mut recovered = recover_newest(&path, first_sequence, seed, cache_bytes)?;
-    let compacted: HashMap<u32, bool> =
-        recovered.state.topics.values().map(|t| (t.number, t.info.compacted)).collect();
+    let compacted: HashMap<u32, bool> = recovered.state.topics.values().map(|t| (t.number, t.info.compacted)).collect();
     let mut previous: Option<Arc<Sealed>> = None;
     for (sequence, path) in &paths {
         follows(previous.as_deref(), *sequence, path)?;
@@ -51,11 +50,9 @@ pub(super) fn recover(directory: &Directory, cache_bytes: usize, now_ms: i64) ->
 
 fn follows(previous: Option<&Sealed>, sequence: u64, path: &Path) -> Result<()> {
     match previous {
-        Some(p) if p.next_sequence != sequence => Err(corrupt(
-            path,
-            0,
-            &format!("it does not follow {}: a segment between them is missing", p.path.display()),
-        )),
+        Some(p) if p.next_sequence != sequence => {
+            Err(corrupt(path, 0, &format!("it does not follow {}: a segment between them is missing", p.path.display())))
+        }
         _ => Ok(()),
     }
 }
@@ -149,14 +146,7 @@ fn apply(state: &mut State, frame: &Frame<'_>, file: &File, path: &Path, seed: u
     Ok(())
 }
 
-fn apply_block(
-    state: &mut State,
-    id: (u32, i32),
-    block: BlockRef,
-    file: &File,
-    path: &Path,
-    seed: u32,
-) -> Result<Option<()>> {
+fn apply_block(state: &mut State, id: (u32, i32), block: BlockRef, file: &File, path: &Path, seed: u32) -> Result<Option<()>> {
     let Some(p) = state.by_id_mut(id) else { return Ok(None) };
     if p.next() != block.base {
         return Ok(None);

@@ -73,12 +73,9 @@ pub(super) fn over_retention(state: &State, limit: u64) -> Option<OverRetention>
                 }
                 match holders.iter_mut().find(|h| h.topic == topic.info.name && h.partition == partition) {
                     Some(holder) => holder.needed = slice.next,
-                    None => holders.push(Holder {
-                        topic: topic.info.name.clone(),
-                        partition,
-                        applied: p.applied,
-                        needed: slice.next,
-                    }),
+                    None => {
+                        holders.push(Holder { topic: topic.info.name.clone(), partition, applied: p.applied, needed: slice.next })
+                    }
                 }
             }
         }

@@ -70,10 +70,7 @@ impl Window<'_> {
             let size = (self.scan.len - position).min(n.max(WINDOW) as u64) as usize;
             self.bytes.resize(size, 0);
             self.start = position;
-            self.scan
-                .file
-                .read_exact_at(&mut self.bytes, position)
-                .map_err(|e| io_error("cannot read", self.scan.path, e))?;
+            self.scan.file.read_exact_at(&mut self.bytes, position).map_err(|e| io_error("cannot read", self.scan.path, e))?;
         }
         let at = (position - self.start) as usize;
         Ok(self.bytes.get(at..at + n))

@@ -1,0 +1,216 @@
+use super::*;
+use std::collections::HashMap;
+use tokio::time::timeout;
+
+/// See the name.
+pub async fn a_transaction_is_readable_in_all_partitions_at_once(factory: &dyn LogFactory) {
+    let log = factory.open().await;
+    let (a, b) = (topic(log.as_ref(), "first", 1).await, topic(log.as_ref(), "second", 2).await);
+    let mut producer = log.producer(&a).await.unwrap();
+    let reader = {
+        let (log, a, b) = (Arc::clone(&log), a.clone(), b.clone());
+        tokio::spawn(async move {
+            loop {
+                // What is read later has at least what was read before.
+                let of_a = log.offsets(&a, 0).await.unwrap().next;
+                let of_b = log.offsets(&b, 1).await.unwrap().next;
+                assert!(of_b >= of_a * 2, "{of_a} in one partition, {of_b} in the other");
+                let (next_a, records) = (of_a, log.read(&b, 1, 0, 1 << 20).await.unwrap());
+                assert!(records.high_watermark >= next_a * 2);
+                if of_a == 200 {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    for i in 0..200 {
+        let part = |topic: &str, partition, n| Append {
+            topic: topic.to_owned(),
+            partition,
+            records: values((0..n).map(|_| i.to_string())),
+        };
+        let appended = producer.append(Transaction { appends: vec![part(&a, 0, 1), part(&b, 1, 2)] }).await.unwrap();
+        assert_eq!(appended.next_offsets, [(a.clone(), 0, i + 1), (b.clone(), 1, 2 * (i + 1))]);
+    }
+    timeout(PATIENCE, reader).await.expect("the reader sees the last transaction").unwrap();
+}
+
+/// See the name.
+pub async fn a_transaction_with_one_wrong_part_leaves_nothing(factory: &dyn LogFactory) {
+    let log = factory.open().await;
+    let good = topic(log.as_ref(), "good", 1).await;
+    let mut producer = log.producer(&good).await.unwrap();
+    for (wrong, partition) in [("conformance.nowhere", 0), (good.as_str(), 1), (good.as_str(), -1)] {
+        let transaction = Transaction {
+            appends: vec![
+                Append { topic: good.clone(), partition: 0, records: values(["x"]) },
+                Append { topic: wrong.to_owned(), partition, records: values(["y"]) },
+            ],
+        };
+        refused(producer.append(transaction).await, ErrorKind::UnknownTopic);
+        assert_eq!(log.offsets(&good, 0).await.unwrap().next, 0);
+    }
+    producer.append(one(&good, 0, values(["z"]))).await.unwrap();
+    assert_eq!(read_values(log.as_ref(), &good, 0).await, [b"z"]);
+}
+
+/// See the name.
+pub async fn a_partition_may_occur_twice_in_a_transaction(factory: &dyn LogFactory) {
+    let log = factory.open().await;
+    let name = topic(log.as_ref(), "twice", 2).await;
+    let part = |partition, v: &str| Append { topic: name.clone(), partition, records: values([v]) };
+    let appends = vec![part(1, "a"), part(0, "b"), part(1, "c")];
+    let appended = log.producer(&name).await.unwrap().append(Transaction { appends }).await.unwrap();
+    assert_eq!(appended.next_offsets, [(name.clone(), 1, 2), (name.clone(), 0, 1)]);
+    assert_eq!(read_values(log.as_ref(), &name, 1).await, [b"a", b"c"]);
+    assert_eq!(read_values(log.as_ref(), &name, 0).await, [b"b"]);
+}
+
+/// See the name.
+pub async fn an_empty_transaction_changes_nothing(factory: &dyn LogFactory) {
+    let log = factory.open().await;
+    let name = topic(log.as_ref(), "empty", 1).await;
+    let mut producer = log.producer(&name).await.unwrap();
+    assert_eq!(producer.append(Transaction::default()).await.unwrap().next_offsets, []);
+    let appended = producer.append(one(&name, 0, Records::default())).await.unwrap();
+    assert_eq!(appended.next_offsets, [(name.clone(), 0, 0)]);
+    assert_eq!(log.offsets(&name, 0).await.unwrap().next, 0);
+}
+
+/// See the name.
+pub async fn a_new_producer_fences_its_predecessor_and_nobody_else(factory: &dyn LogFactory) {
+    let log = factory.open().await;
+    let name = topic(log.as_ref(), "fence", 1).await;
+    let other_id = format!("{name}-other");
+    let mut old = log.producer(&name).await.unwrap();
+    let mut other = log.producer(&other_id).await.unwrap();
+    old.append(one(&name, 0, values(["old"]))).await.unwrap();
+    let mut new = log.producer(&name).await.unwrap();
+    for _ in 0..2 {
+        refused(old.append(one(&name, 0, values(["zombie"]))).await, ErrorKind::Fenced);
+    }
+    new.append(one(&name, 0, values(["new"]))).await.unwrap();
+    other.append(one(&name, 0, values(["other"]))).await.unwrap();
+    assert_eq!(read_values(log.as_ref(), &name, 0).await, [&b"old"[..], b"new", b"other"]);
+    refused(log.producer("").await.map(drop), ErrorKind::Invalid);
+}
+
+/// See the name.
+pub async fn fencing_outlives_the_process(factory: &dyn LogFactory) {
+    let log = factory.open().await;
+    let name = topic(log.as_ref(), "fence-again", 1).await;
+    let old = log.producer(&name).await.unwrap();
+    let Some(log) = factory
+        .reopen({
+            drop(old);
+            log
+        })
+        .await
+    else {
+        return;
+    };
+    let mut before = log.producer(&name).await.unwrap();
+    let mut after = log.producer(&name).await.unwrap();
+    refused(before.append(one(&name, 0, values(["zombie"]))).await, ErrorKind::Fenced);
+    after.append(one(&name, 0, values(["new"]))).await.unwrap();
+}
+
+/// See the name.
+pub async fn producers_at_once_lose_and_double_nothing(factory: &dyn LogFactory) {
+    let log = factory.open().await;
+    let name = topic(log.as_ref(), "many", 1).await;
+    let (producers, appends) = (8, 50);
+    let mut tasks = Vec::new();
+    for p in 0..producers {
+        let (log, name) = (Arc::clone(&log), name.clone());
+        tasks.push(tokio::spawn(async move {
+            let mut producer = log.producer(&format!("{name}-{p}")).await.unwrap();
+            for i in 0..appends {
+                producer.append(one(&name, 0, values([format!("{p} {i}"), format!("{p} {i}")]))).await.unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        timeout(PATIENCE, task).await.expect("appends end").unwrap();
+    }
+    let read = read_values(log.as_ref(), &name, 0).await;
+    assert_eq!(read.len(), producers * appends * 2);
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for pair in read.chunks(2) {
+        assert_eq!(pair[0], pair[1], "a transaction is not interrupted by another");
+        let text = String::from_utf8(pair[0].clone()).unwrap();
+        let (p, i) = text.split_once(' ').unwrap();
+        let next = seen.entry(p.to_owned()).or_default();
+        assert_eq!(i.parse::<usize>().unwrap(), *next, "the appends of a producer keep their order");
+        *next += 1;
+    }
+    assert!(seen.len() == producers && seen.values().all(|&n| n == appends));
+}
+
+/// See the name.
+pub async fn waiting_ends_with_the_append_and_not_before(factory: &dyn LogFactory) {
+    let log = factory.open().await;
+    let name = topic(log.as_ref(), "wait", 1).await;
+    timeout(PATIENCE, log.wait(&name, 0, -1)).await.expect("0 is beyond -1").unwrap();
+    let waiting = {
+        let (log, name) = (Arc::clone(&log), name.clone());
+        tokio::spawn(async move {
+            log.wait(&name, 0, 1).await.unwrap();
+            log.offsets(&name, 0).await.unwrap().next
+        })
+    };
+    let mut producer = log.producer(&name).await.unwrap();
+    producer.append(one(&name, 0, values(["1"]))).await.unwrap();
+    producer.append(one(&name, 0, values(["2"]))).await.unwrap();
+    let next = timeout(PATIENCE, waiting).await.expect("the wait ends").unwrap();
+    assert!(next >= 2, "ended at {next}");
+    assert!(log.read(&name, 0, 1, 10).await.unwrap().records.len() == 1);
+}
+
+/// See the name.
+pub async fn a_dropped_wait_loses_nothing(factory: &dyn LogFactory) {
+    let log = factory.open().await;
+    let name = topic(log.as_ref(), "dropped-wait", 1).await;
+    let mut producer = log.producer(&name).await.unwrap();
+    for i in 0..20 {
+        assert!(timeout(Duration::from_millis(1), log.wait(&name, 0, i)).await.is_err(), "nothing was appended");
+        producer.append(one(&name, 0, values(["x"]))).await.unwrap();
+        timeout(PATIENCE, log.wait(&name, 0, i)).await.expect("it was appended").unwrap();
+    }
+}
+
+/// See the name.
+pub async fn waiting_on_a_topic_that_is_deleted_ends_with_an_error(factory: &dyn LogFactory) {
+    let log = factory.open().await;
+    let name = topic(log.as_ref(), "wait-deleted", 1).await;
+    let waiting = {
+        let (log, name) = (Arc::clone(&log), name.clone());
+        tokio::spawn(async move { log.wait(&name, 0, 0).await })
+    };
+    tokio::task::yield_now().await;
+    log.delete_topic(&name).await.unwrap();
+    let ended = timeout(PATIENCE, waiting).await.expect("the wait ends").unwrap();
+    refused(ended, ErrorKind::UnknownTopic);
+}
+
+/// See the name.
+pub async fn what_is_not_released_stays(factory: &dyn LogFactory) {
+    let log = factory.open().await;
+    let name = topic(log.as_ref(), "release", 2).await;
+    let mut producer = log.producer(&name).await.unwrap();
+    for i in 0..10 {
+        for partition in 0..2 {
+            producer.append(one(&name, partition, values([format!("{i}")]))).await.unwrap();
+        }
+    }
+    log.release(&name, 0, 6).await.unwrap();
+    log.release(&name, 0, 2).await.unwrap();
+    let range = log.offsets(&name, 0).await.unwrap();
+    assert!(range.first <= 6 && range.next == 10, "{range:?}");
+    let read = read_all(log.as_ref(), &name, 0, 6, 100).await;
+    assert_eq!(read.iter().map(|r| r.0).collect::<Vec<_>>(), [6, 7, 8, 9]);
+    assert_eq!(log.offsets(&name, 1).await.unwrap().first, 0);
+    assert_eq!(read_values(log.as_ref(), &name, 1).await.len(), 10);
+    refused(log.release(&name, 2, 0).await, ErrorKind::UnknownTopic);
+}

@@ -1,0 +1,199 @@
+//! Rolling, retention, and what old segments are not needed for.
+
+use crate::support::{one, open, read_everything, read_from, segments, tiny, values};
+use change_log::{ChangeLog, ErrorKind, HeaderSet, Holder, LocalLog, OffsetRange, RecordsBuilder, TopicSpec};
+use std::time::{Duration, Instant};
+
+/// Waits until it is so.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn append(log: &LocalLog, topic: &str, n: i64) {
+    let mut producer = log.producer(topic).await.unwrap();
+    for i in 0..n {
+        producer.append(one(topic, 0, values([format!("{i:0200}")]))).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn released_segments_go_oldest_first_and_the_first_offset_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = tiny(2000);
+    let log = open(dir.path(), &config).await;
+    for name in ["a", "b"] {
+        log.create_topic(name, TopicSpec::new()).await.unwrap();
+    }
+    append(&log, "a", 40).await;
+    append(&log, "b", 40).await;
+    let all = segments(dir.path()).len();
+    assert!(all > 8, "{all}");
+    assert_eq!(log.offsets("a", 0).await.unwrap(), OffsetRange { first: 0, next: 40 });
+    log.release("a", 0, 25).await.unwrap();
+    // Five to twelve records fit into a segment.
+    until("segments go", async || log.offsets("a", 0).await.unwrap().first > 25 - 12).await;
+    let mut range = log.offsets("a", 0).await.unwrap();
+    until("the files go", async || {
+        let before = range;
+        range = log.offsets("a", 0).await.unwrap();
+        range == before && segments(dir.path()).len() < all
+    })
+    .await;
+    assert!(range.first <= 25, "{range:?}");
+    assert_eq!(log.read("a", 0, range.first - 1, 1).await.unwrap_err().kind(), ErrorKind::OffsetOutOfRange);
+    assert_eq!(read_from(&log, "a", 0, range.first).await.unwrap().len() as i64, 40 - range.first);
+    assert_eq!(log.offsets("b", 0).await.unwrap(), OffsetRange { first: 0, next: 40 }, "nobody released b");
+    let whole = read_everything(&log).await.unwrap();
+    drop(log);
+    let log = open(dir.path(), &config).await;
+    assert_eq!(log.offsets("a", 0).await.unwrap(), range, "the first offset is the same after opening");
+    assert_eq!(read_everything(&log).await.unwrap(), whole);
+    // All of a applied: it is empty, and its offsets go on.
+    log.release("a", 0, 40).await.unwrap();
+    log.release("b", 0, 35).await.unwrap();
+    until("segments go", async || log.offsets("b", 0).await.unwrap().first > 35 - 12).await;
+    assert_eq!(log.offsets("a", 0).await.unwrap(), OffsetRange { first: 40, next: 40 });
+    drop(log);
+    let log = open(dir.path(), &config).await;
+    assert_eq!(log.offsets("a", 0).await.unwrap(), OffsetRange { first: 40, next: 40 });
+    append(&log, "a", 1).await;
+    assert_eq!(read_from(&log, "a", 0, 40).await.unwrap()[0].0, 40);
+}
+
+#[tokio::test]
+async fn applied_records_stay_as_long_as_retention_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = tiny(2000);
+    config.retention_ms = 3_600_000;
+    let log = open(dir.path(), &config).await;
+    log.create_topic("a", TopicSpec::new()).await.unwrap();
+    append(&log, "a", 40).await;
+    log.release("a", 0, 40).await.unwrap();
+    append(&log, "a", 40).await;
+    assert_eq!(log.offsets("a", 0).await.unwrap().first, 0);
+    drop(log);
+    // Applied is in the heads: what is old enough goes without being released again.
+    config.retention_ms = 0;
+    let log = open(dir.path(), &config).await;
+    append(&log, "a", 10).await;
+    let first = log.offsets("a", 0).await.unwrap().first;
+    assert!((30..=40).contains(&first), "{first}");
+}
+
+#[tokio::test]
+async fn a_deleted_topic_holds_no_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), &tiny(2000)).await;
+    log.create_topic("a", TopicSpec::new()).await.unwrap();
+    append(&log, "a", 60).await;
+    assert!(segments(dir.path()).len() > 5);
+    log.delete_topic("a").await.unwrap();
+    assert_eq!(segments(dir.path()).len(), 1);
+}
+
+#[tokio::test]
+async fn beyond_its_bytes_the_log_drops_what_is_applied_and_tells_who_holds_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = tiny(2000);
+    config.retention_ms = 3_600_000;
+    config.retention_bytes = 8000;
+    let log = open(dir.path(), &config).await;
+    for name in ["applied", "stopped"] {
+        log.create_topic(name, TopicSpec::new()).await.unwrap();
+    }
+    append(&log, "applied", 60).await;
+    log.release("applied", 0, 60).await.unwrap();
+    until("applied records go, whatever their age", async || log.bytes() <= 8000 + 2000).await;
+    assert_eq!(log.over_retention(), None);
+    append(&log, "stopped", 60).await;
+    assert_eq!(log.offsets("stopped", 0).await.unwrap().first, 0, "never by itself");
+    let over = log.over_retention().expect("more than it may hold");
+    assert!(over.bytes > over.limit && over.limit == 8000);
+    let [Holder { topic, partition: 0, applied: 0, needed }] = &over.holders[..] else { panic!("{over:?}") };
+    assert_eq!(topic, "stopped");
+    log.release("stopped", 0, *needed).await.unwrap();
+    until("given up, it goes", async || log.bytes() <= 8000).await;
+    assert_eq!(log.over_retention(), None);
+    let first = log.offsets("stopped", 0).await.unwrap().first;
+    assert!(first > 0 && first <= *needed && *needed < 60, "{first} {needed}");
+}
+
+#[tokio::test]
+async fn compacted_records_are_carried_over_with_their_offsets_and_old_tombstones_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = tiny(2000);
+    let log = open(dir.path(), &config).await;
+    log.create_topic("progress", TopicSpec::compacted()).await.unwrap();
+    log.create_topic("a", TopicSpec::new()).await.unwrap();
+    let mut producer = log.producer("p").await.unwrap();
+    for (key, value) in [("old", Some("1")), ("gone", Some("2")), ("gone", None), ("position", Some("3"))] {
+        let mut b = RecordsBuilder::new();
+        let headers = b.headers(&[("h", b"x")]).unwrap();
+        b.push(Some(key.as_bytes()), value.map(str::as_bytes), headers, 5).unwrap();
+        producer.append(one("progress", 0, b.finish())).await.unwrap();
+    }
+    for i in 4..100_i64 {
+        let mut b = RecordsBuilder::new();
+        b.push(Some(b"position"), Some(format!("{i:0100}").as_bytes()), HeaderSet::NONE, 5).unwrap();
+        producer.append(one("progress", 0, b.finish())).await.unwrap();
+    }
+    assert_eq!(segments(dir.path()).len(), 1, "older segments are not needed");
+    let expected = vec![
+        (0, Some(b"old".to_vec()), Some(b"1".to_vec()), 5),
+        (99, Some(b"position".to_vec()), Some(format!("{:0100}", 99).into_bytes()), 5),
+    ];
+    assert_eq!(read_from(&log, "progress", 0, 0).await.unwrap(), expected);
+    let header = log.read("progress", 0, 0, 1).await.unwrap();
+    assert_eq!(header.records.iter().next().unwrap().headers.get("h"), Some(&b"x"[..]));
+    assert_eq!(header.next_offset, 99);
+    drop((producer, log));
+    let log = open(dir.path(), &config).await;
+    assert_eq!(read_from(&log, "progress", 0, 0).await.unwrap(), expected);
+    assert_eq!(log.offsets("progress", 0).await.unwrap(), OffsetRange { first: 0, next: 100 });
+}
+
+#[tokio::test]
+async fn a_block_larger_than_a_segment_and_than_the_reader_takes_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), &tiny(2000)).await;
+    log.create_topic("a", TopicSpec::new()).await.unwrap();
+    let mut producer = log.producer("p").await.unwrap();
+    for _ in 0..3 {
+        producer.append(one("a", 0, values((0..1000).map(|i| format!("{i:0100}"))))).await.unwrap();
+    }
+    let mut from = 0;
+    while from < 3000 {
+        let fetched = log.read("a", 0, from, 1000).await.unwrap();
+        assert!(!fetched.records.is_empty() && fetched.records.len() <= 10);
+        for r in &fetched.records {
+            assert_eq!((r.offset, r.value.unwrap()), (from, format!("{:0100}", from % 1000).as_bytes()));
+            from += 1;
+        }
+        assert_eq!(fetched.next_offset, from);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_behind_retention_is_told_and_one_before_it_is_not_disturbed() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), &tiny(2000)).await;
+    log.create_topic("a", TopicSpec::new()).await.unwrap();
+    let writer = {
+        let log = log.clone();
+        tokio::spawn(async move { append(&log, "a", 400).await })
+    };
+    let mut from = 0;
+    while from < 400 {
+        log.wait("a", 0, from).await.unwrap();
+        let fetched = log.read("a", 0, from, 700).await.unwrap();
+        assert!(fetched.records.iter().map(|r| r.offset).eq(from..fetched.next_offset));
+        from = fetched.next_offset;
+        log.release("a", 0, from).await.unwrap();
+    }
+    writer.await.unwrap();
+    assert_eq!(log.read("a", 0, 0, 700).await.unwrap_err().kind(), ErrorKind::OffsetOutOfRange);
+}
