@@ -194,7 +194,7 @@ mod tests {
         }
         out[0] ^= 0x80;
         if negative {
-            out.iter_mut().for_each(|b| *b = !*b);
+            out.iter_mut().for_each(|b: &mut u8| *b = !*b);
         }
         out
     }

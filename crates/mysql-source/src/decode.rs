@@ -52,6 +52,7 @@ enum ColumnPlan {
     DateTime { digits: u16 },
     DecimalDateTime,
     Timestamp { digits: u16 },
+    PlainTimestamp,
     Year,
     Enum { bytes: usize, values: Vec<String> },
     Set { bytes: usize, values: Vec<String> },
@@ -247,6 +248,11 @@ impl ColumnPlan {
                 }
                 v.push((seconds as i64) * 1_000_000 + micros);
             }
+            // Before 5.6: seconds, low byte first.
+            (Self::PlainTimestamp, Values::Int64(v)) => match c.u32()? {
+                0 => return column.push_mapped_date(),
+                seconds => v.push(i64::from(seconds) * 1_000_000),
+            },
             (Self::Year, Values::Int32(v)) => v.push(match c.u8()? {
                 0 => 0,
                 year => 1900 + i32::from(year),
@@ -487,11 +493,7 @@ fn column_plan(layout: ColumnLayout, column: &Column) -> DecodeResult<ColumnPlan
         (L::Timestamp { fraction }, t::DATETIME2) if p == u16::from(*fraction) && p <= 6 => ColumnPlan::DateTime { digits: p },
         (L::Timestamp { fraction: 0 }, t::DATETIME) => ColumnPlan::DecimalDateTime,
         (L::TimestampTz { fraction }, t::TIMESTAMP2) if p == u16::from(*fraction) && p <= 6 => ColumnPlan::Timestamp { digits: p },
-        // Before 5.6: four bytes, low first.
-        (L::TimestampTz { fraction: 0 }, t::TIMESTAMP) => {
-            let message = "its TIMESTAMP has the form of MySQL 5.5: ALTER TABLE ... FORCE brings it to today's";
-            return Err(DecodeError::new(DecodeErrorKind::UnsupportedType, message));
-        }
+        (L::TimestampTz { fraction: 0 }, t::TIMESTAMP) => ColumnPlan::PlainTimestamp,
         (L::Year, t::YEAR) => ColumnPlan::Year,
         (L::Enum { values }, t::ENUM) if (1..=2).contains(&p) => {
             ColumnPlan::Enum { bytes: usize::from(p), values: values.clone() }

@@ -1,0 +1,254 @@
+//! Which kind of statement it is, and which tables it names.
+
+use super::Dialect;
+use super::alter::{self, Clause};
+use super::lexer::{Token, tokens};
+use super::parser::Parser;
+use crate::decode_error::DecodeResult;
+use cdc_core::TableId;
+
+/// A statement of the binary log, as far as it concerns tables. Temporary tables are of no concern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Statement {
+    /// BEGIN, START TRANSACTION.
+    Begin,
+    /// COMMIT.
+    Commit,
+    /// ROLLBACK of the whole transaction.
+    Rollback,
+    /// SAVEPOINT, ROLLBACK TO, RELEASE: rows after a savepoint that was rolled back to are not in the log.
+    Savepoint,
+    /// XA START, END, PREPARE, COMMIT, ROLLBACK.
+    Xa,
+    /// CREATE TABLE, in any form.
+    CreateTable {
+        /// The table.
+        table: TableId,
+        /// Nothing happens if it is there already.
+        if_not_exists: bool,
+        /// A table of that name goes first.
+        or_replace: bool,
+    },
+    /// ALTER TABLE, CREATE INDEX, DROP INDEX.
+    AlterTable(AlterTable),
+    /// DROP TABLE.
+    DropTables(Vec<TableId>),
+    /// RENAME TABLE: from, to; one after the other.
+    RenameTables(Vec<(TableId, TableId)>),
+    /// TRUNCATE TABLE.
+    Truncate(TableId),
+    /// CREATE DATABASE.
+    CreateDatabase(String),
+    /// DROP DATABASE: all of its tables go.
+    DropDatabase(String),
+    /// ALTER DATABASE: defaults for new tables.
+    AlterDatabase(String),
+    /// INSERT, UPDATE, DELETE and the like: changes that are not in row events (a session with `binlog_format=STATEMENT`).
+    Data,
+    /// Of no concern for rows and columns: users, views, routines, maintenance.
+    Irrelevant,
+    /// It is about tables, but could not be read.
+    Unreadable {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// An ALTER TABLE; see [`AlterTable::classify`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlterTable {
+    /// The table, by its name before.
+    pub table: TableId,
+    /// Its name afterwards, if it changes.
+    pub renamed_to: Option<TableId>,
+    pub(super) sql: String,
+    pub(super) dialect: Dialect,
+}
+
+/// Reads a statement. `default_database` is its session's; `dialect` says how its session reads SQL.
+pub fn parse_statement(sql: &str, default_database: &str, dialect: Dialect) -> Statement {
+    // By far the most frequent one.
+    if sql == "BEGIN" {
+        return Statement::Begin;
+    }
+    let tokens = tokens(sql, dialect);
+    let mut p = Parser::new(&tokens);
+    // MariaDB: SET STATEMENT variable = value, ... FOR statement
+    if p.accept_all(&["SET", "STATEMENT"]) {
+        while p.peek().is_some_and(|t| !t.is("FOR")) {
+            p.next();
+        }
+        p.next();
+    }
+    let context = Context { sql, database: default_database, dialect };
+    statement(&mut p, &context).unwrap_or_else(|e| Statement::Unreadable { reason: e.to_string() })
+}
+
+struct Context<'a> {
+    sql: &'a str,
+    database: &'a str,
+    dialect: Dialect,
+}
+
+fn statement(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statement> {
+    let Some(first) = p.next() else { return Ok(Statement::Irrelevant) };
+    let is = |keyword| first.is(keyword);
+    let database = context.database;
+    if is("BEGIN") || (is("START") && p.accept("TRANSACTION")) {
+        return Ok(Statement::Begin);
+    }
+    if is("COMMIT") {
+        return Ok(Statement::Commit);
+    }
+    if is("ROLLBACK") {
+        p.accept("WORK");
+        return Ok(if p.accept("TO") { Statement::Savepoint } else { Statement::Rollback });
+    }
+    if is("SAVEPOINT") || (is("RELEASE") && p.accept("SAVEPOINT")) {
+        return Ok(Statement::Savepoint);
+    }
+    if is("XA") {
+        return Ok(Statement::Xa);
+    }
+    if is("TRUNCATE") {
+        p.accept("TABLE");
+        return Ok(Statement::Truncate(table_name(p, database)?));
+    }
+    if is("RENAME") && p.accept_any(&["TABLES", "TABLE"]).is_some() {
+        return rename(p, database);
+    }
+    if is("DROP") {
+        return drop_statement(p, context);
+    }
+    if is("CREATE") {
+        return create(p, context);
+    }
+    if is("ALTER") {
+        return alter_statement(p, context);
+    }
+    let data = ["INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "IMPORT"];
+    Ok(if data.into_iter().any(is) { Statement::Data } else { Statement::Irrelevant })
+}
+
+/// `table` or `database.table`.
+pub(super) fn table_name(p: &mut Parser<'_>, database: &str) -> DecodeResult<TableId> {
+    let name = p.name()?;
+    if p.accept_symbol('.') { Ok(TableId::new(name, p.name()?)) } else { Ok(TableId::new(database, name)) }
+}
+
+fn rename(p: &mut Parser<'_>, database: &str) -> DecodeResult<Statement> {
+    p.accept_all(&["IF", "EXISTS"]);
+    let mut pairs = Vec::new();
+    loop {
+        let from = table_name(p, database)?;
+        wait_option(p);
+        if !p.accept("TO") {
+            return Err(p.unexpected("TO"));
+        }
+        pairs.push((from, table_name(p, database)?));
+        if !p.accept_symbol(',') {
+            return Ok(Statement::RenameTables(pairs));
+        }
+    }
+}
+
+/// MariaDB: WAIT n, NOWAIT.
+fn wait_option(p: &mut Parser<'_>) {
+    if p.accept("WAIT") {
+        p.accept_number();
+    } else {
+        p.accept("NOWAIT");
+    }
+}
+
+fn drop_statement(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statement> {
+    if p.accept("TEMPORARY") {
+        return Ok(Statement::Irrelevant);
+    }
+    if p.accept_any(&["DATABASE", "SCHEMA"]).is_some() {
+        p.accept_all(&["IF", "EXISTS"]);
+        return Ok(Statement::DropDatabase(p.name()?));
+    }
+    if p.accept("INDEX") {
+        return index(p, context, true);
+    }
+    if p.accept_any(&["TABLES", "TABLE"]).is_none() {
+        return Ok(Statement::Irrelevant);
+    }
+    p.accept_all(&["IF", "EXISTS"]);
+    let mut tables = Vec::new();
+    loop {
+        tables.push(table_name(p, context.database)?);
+        if !p.accept_symbol(',') {
+            return Ok(Statement::DropTables(tables));
+        }
+    }
+}
+
+fn create(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statement> {
+    let or_replace = p.accept_all(&["OR", "REPLACE"]);
+    if p.accept("TEMPORARY") {
+        return Ok(Statement::Irrelevant);
+    }
+    if p.accept_any(&["DATABASE", "SCHEMA"]).is_some() {
+        p.accept_all(&["IF", "NOT", "EXISTS"]);
+        return Ok(Statement::CreateDatabase(p.name()?));
+    }
+    let kind = p.accept_any(&["UNIQUE", "FULLTEXT", "SPATIAL", "ONLINE", "OFFLINE"]);
+    p.accept("VECTOR");
+    if p.accept("INDEX") {
+        return index(p, context, false);
+    }
+    if kind.is_some() || !p.accept("TABLE") {
+        return Ok(Statement::Irrelevant);
+    }
+    let if_not_exists = p.accept_all(&["IF", "NOT", "EXISTS"]);
+    Ok(Statement::CreateTable { table: table_name(p, context.database)?, if_not_exists, or_replace })
+}
+
+/// CREATE and DROP INDEX, after INDEX.
+fn index(p: &mut Parser<'_>, context: &Context<'_>, _dropped: bool) -> DecodeResult<Statement> {
+    let _ = p.accept_all(&["IF", "NOT", "EXISTS"]) || p.accept_all(&["IF", "EXISTS"]);
+    p.name()?;
+    if p.accept("USING") {
+        p.name()?;
+    }
+    if !p.accept("ON") {
+        return Err(p.unexpected("ON"));
+    }
+    let table = table_name(p, context.database)?;
+    Ok(Statement::AlterTable(AlterTable { table, renamed_to: None, sql: context.sql.to_owned(), dialect: context.dialect }))
+}
+
+fn alter_statement(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statement> {
+    if p.accept_any(&["DATABASE", "SCHEMA"]).is_some() {
+        let named = p.peek().is_some_and(|t| !["CHARACTER", "CHARSET", "COLLATE", "DEFAULT", "COMMENT"].iter().any(|k| t.is(k)));
+        return Ok(Statement::AlterDatabase(if named { p.name()? } else { context.database.to_owned() }));
+    }
+    while p.accept_any(&["ONLINE", "OFFLINE", "IGNORE"]).is_some() {}
+    if !p.accept("TABLE") {
+        return Ok(Statement::Irrelevant);
+    }
+    p.accept_all(&["IF", "EXISTS"]);
+    let table = table_name(p, context.database)?;
+    // The types do not matter for the new name, nor does the character set.
+    let renamed_to = match alter::clauses(&mut p.clone(), context.sql, &table.database, Some("utf8mb4"), context.dialect) {
+        Ok(clauses) => clauses.into_iter().rev().find_map(|c| if let Clause::RenameTo(to) = c { Some(to) } else { None }),
+        Err(_) => find_rename(p, &table.database),
+    };
+    Ok(Statement::AlterTable(AlterTable { table, renamed_to, sql: context.sql.to_owned(), dialect: context.dialect }))
+}
+
+/// The new name in clauses of which some cannot be read.
+fn find_rename(p: &mut Parser<'_>, database: &str) -> Option<TableId> {
+    let other = |t: &Token<'_>| t.is("COLUMN") || t.is("INDEX") || t.is("KEY");
+    while !p.at_end() {
+        if p.accept("RENAME") && !p.peek().is_some_and(other) {
+            let _ = p.accept("TO") || p.accept("AS") || p.accept_symbol('=');
+            return table_name(p, database).ok();
+        }
+        p.next();
+    }
+    None
+}
