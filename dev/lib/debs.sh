@@ -6,6 +6,11 @@
 # through the unpacked loader, so it does not matter which release the machine runs. The .debs are kept: a suite that
 # moves on, or a machine without network, does not change what is installed.
 
+# from_packages: are the servers to be unpacked from Debian's packages (or is one that the user installed to be used)?
+from_packages() {
+    [ "${LAKEHOUSE_SERVERS:-packages}" != system ] && [ "$(. /etc/os-release && echo "$ID")" = debian ] && have dpkg-deb
+}
+
 # debian_mirrors: the archive URIs this machine uses, main archive first, then the security archive.
 debian_mirrors() {
     apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |

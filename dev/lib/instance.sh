@@ -79,6 +79,8 @@ make_template() {
     mkdir -p "$work"
     bootstrap "$work" || return
     rm -f "$work/data/auto.cnf"
+    # Templates of earlier versions and recipes go, but not one that somebody may be copying at this moment.
+    find "$CACHE/template" -mindepth 1 -maxdepth 1 -name "$KIND-*" -mmin +60 -exec rm -rf {} +
     mv "$work/data" "$path"
     rm -rf "$work"
 }
