@@ -4,7 +4,7 @@ use crate::support::{one, open, read_from, seed, tiny, values};
 use change_log::{Append, ChangeLog, TopicSpec, Transaction};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -31,7 +31,7 @@ async fn append_for_ever(dir: &Path) {
                     Append { topic: "progress".to_owned(), partition: p, records: values([n.to_string()]) },
                 ];
                 producer.append(Transaction { appends }).await.unwrap();
-                writeln!(std::io::stdout(), "acknowledged {p} {n}").unwrap();
+                println!("acknowledged {p} {n}");
             }
         }));
     }
