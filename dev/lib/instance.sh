@@ -12,6 +12,7 @@
 # An instance is the folder $STATE/$KIND-$NAME: my.cnf, data/, s (socket), error.log, server.env (port, settings), pid.
 # A folder without server.env is a half-made instance and is made again.
 
+unset MYSQL_PWD # it is the user's, for a server of theirs; root has no password here
 ADMIN_USER=admin ADMIN_PASSWORD=admin     # every privilege
 MIRROR_USER=mirror MIRROR_PASSWORD=mirror # REPLICATION SLAVE, REPLICATION CLIENT, SELECT: what the mirror needs
 
