@@ -27,10 +27,18 @@ pub struct ServerInfo {
     pub identity: String,
 }
 
+/// Connects once and says which server it is.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] if the server cannot be reached or refuses.
+pub async fn server_info(config: &MysqlSourceConfig) -> Result<ServerInfo> {
+    Ok(Connection::open(config).await?.server)
+}
+
 /// A connection for reading tables and variables: UTC, UTF-8, read-only.
 pub(crate) struct Connection {
-    conn: Conn,
-    config: MysqlSourceConfig,
+    pub(crate) conn: Conn,
+    pub(crate) config: MysqlSourceConfig,
     pub(crate) server: ServerInfo,
 }
 
@@ -63,11 +71,6 @@ impl Connection {
         conn.query_drop("SET NAMES utf8mb4").await.map_err(failed)?;
         conn.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map_err(failed)?;
         Ok(Self { conn, config: config.clone(), server: ServerInfo { kind, version, identity } })
-    }
-
-    /// The driver's own connection, for reading rows as they come.
-    pub(crate) fn raw(&mut self) -> &mut Conn {
-        &mut self.conn
     }
 
     /// What a driver error on this connection means.

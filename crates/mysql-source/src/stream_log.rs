@@ -75,8 +75,13 @@ impl LogConnection {
         Ok(Self { stream, raw: Vec::new(), config: config.clone(), silence: config.heartbeat.saturating_mul(3) + Duration::from_secs(1) })
     }
 
-    /// Waits for the next event: its bytes with header and checksum. Dropping the future loses nothing.
-    pub(crate) async fn wait(&mut self) -> Result<&[u8], LogFailure> {
+    /// The bytes of the event that came last, with header and checksum.
+    pub(crate) fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// Waits for the next event. Dropping the future loses nothing.
+    pub(crate) async fn wait(&mut self) -> Result<(), LogFailure> {
         match tokio::time::timeout(self.silence, self.stream.next()).await {
             Ok(event) => self.keep(event),
             Err(_) => Err(LogFailure::Lost(problem(
@@ -89,12 +94,12 @@ impl LogConnection {
     }
 
     /// The next event if it is there already.
-    pub(crate) fn poll(&mut self) -> Option<Result<&[u8], LogFailure>> {
+    pub(crate) fn poll(&mut self) -> Option<Result<(), LogFailure>> {
         let event = self.stream.next().now_or_never()?;
         Some(self.keep(event))
     }
 
-    fn keep(&mut self, event: Option<Result<mysql_async::binlog::events::Event, Driver>>) -> Result<&[u8], LogFailure> {
+    fn keep(&mut self, event: Option<Result<mysql_async::binlog::events::Event, Driver>>) -> Result<(), LogFailure> {
         let doing = "reading the binary log";
         let event = match event {
             Some(Ok(event)) => event,
@@ -129,7 +134,7 @@ impl LogConnection {
         if (header.size as usize).saturating_sub(self.raw.len()) == 4 {
             self.raw.extend_from_slice(&event.checksum().unwrap_or_default());
         }
-        Ok(&self.raw)
+        Ok(())
     }
 }
 

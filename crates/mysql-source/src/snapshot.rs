@@ -1,0 +1,285 @@
+//! The reading of tables beside the stream: jobs on connections of their own, and what becomes of their results.
+
+use crate::chunk::{Chunk, ChunkFailure, ChunkRange, KeyValue, Watermark, begin_not_before, read_all, read_chunk, table_name};
+use crate::config::MysqlSourceConfig;
+use crate::connection::{Connection, ServerKind};
+use crate::decode_buffers::RowBuffers;
+use crate::discover::{DiscoveredTable, list_tables};
+use crate::schema_read::{TableRead, read_table};
+use crate::stream_log::{DumpStart, LogConnection};
+use cdc_core::{
+    Generation, GenerationState, LogCoordinate, Result, SnapshotMarker, SourcePosition, TableId, TableSchema,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// What a job found.
+pub(crate) enum Found {
+    /// Columns of tables, all as of before `until`.
+    Schemas { tables: Vec<(usize, TableId)>, schemas: BTreeMap<TableId, Described>, until: LogCoordinate },
+    /// Rows of a chunk.
+    Chunk { table: usize, generation: u64, read: Result<Chunk, ChunkFailure> },
+    /// The end of the log after a snapshot's last row was read.
+    End { table: usize, generation: u64, at: LogCoordinate },
+    /// Where a keyless table can be read: when the stream is there. MariaDB: with a view that is open there.
+    KeylessPlace { at: LogCoordinate, view: Option<Connection> },
+    /// A view was opened while the log ended at `end`.
+    KeylessView { view: Connection, end: LogCoordinate },
+    /// A new connection to the log.
+    Log(Box<LogConnection>),
+}
+
+/// A table as the server describes it.
+pub(crate) struct Described {
+    pub(crate) schema: Result<TableSchema, String>,
+    pub(crate) estimated_rows: u64,
+    pub(crate) row_bytes: u64,
+    pub(crate) has_rows: bool,
+}
+
+/// A job's end. A connection that still works comes back.
+pub(crate) struct Done {
+    pub(crate) found: Result<Found>,
+    pub(crate) connection: Option<Connection>,
+    /// The job, to do it again.
+    pub(crate) job: Job,
+}
+
+/// Something to do beside the stream.
+#[derive(Clone)]
+pub(crate) enum Job {
+    Schemas(Vec<(usize, TableId)>),
+    Chunk { table: usize, generation: u64, range: ChunkRange, emitted: Watermark },
+    End { table: usize, generation: u64 },
+    KeylessPlace,
+    KeylessView { emitted: Watermark },
+    Log { position: SourcePosition, kind: ServerKind },
+}
+
+/// The jobs under way, and connections for more.
+pub(crate) struct Jobs {
+    config: MysqlSourceConfig,
+    running: JoinSet<Done>,
+    idle: Vec<Connection>,
+}
+
+impl Jobs {
+    pub(crate) fn new(config: MysqlSourceConfig, first: Connection) -> Self {
+        Self { config, running: JoinSet::new(), idle: vec![first] }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    pub(crate) fn keep(&mut self, connection: Option<Connection>) {
+        if self.idle.len() < self.config.snapshot_threads {
+            self.idle.extend(connection);
+        }
+    }
+
+    pub(crate) fn spawn(&mut self, job: Job) {
+        self.spawn_after(std::time::Duration::ZERO, job);
+    }
+
+    pub(crate) fn spawn_after(&mut self, pause: std::time::Duration, job: Job) {
+        let (config, idle) = (self.config.clone(), self.idle.pop());
+        self.running.spawn(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            if let Job::Log { position, kind } = &job {
+                let found = reopen(&config, *kind, position).await;
+                return Done { found, connection: idle, job };
+            }
+            let connection = match idle {
+                Some(connection) => Ok(connection),
+                None => Connection::open(&config).await,
+            };
+            match connection {
+                Ok(connection) => work(&config, connection, job).await,
+                Err(e) => Done { found: Err(e), connection: None, job },
+            }
+        });
+    }
+
+    /// The next result; waits for ever if there are no jobs. `None`: a job has panicked.
+    pub(crate) async fn next(&mut self) -> Option<Done> {
+        match self.running.join_next().await {
+            Some(done) => done.ok(),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The server must be the one that the position is of; then its log from there.
+async fn reopen(config: &MysqlSourceConfig, kind: ServerKind, position: &SourcePosition) -> Result<Found> {
+    let mut connection = Connection::open(config).await?;
+    crate::source_start::check_resumable(&mut connection, config, position, true).await?;
+    let start = match kind {
+        ServerKind::Mysql => DumpStart::After(&position.transactions),
+        ServerKind::Mariadb => DumpStart::At(&position.log),
+    };
+    Ok(Found::Log(Box::new(LogConnection::open(config, kind, start).await?)))
+}
+
+async fn work(config: &MysqlSourceConfig, mut connection: Connection, job: Job) -> Done {
+    let found = match &job {
+        Job::Schemas(tables) => describe(&mut connection, config, tables).await,
+        Job::Chunk { table, generation, range, emitted } => {
+            let read = read_chunk(&mut connection, range, emitted).await;
+            // A failed read may leave a view open or the protocol in the middle: the connection is not used again.
+            if read.is_err() {
+                return Done { found: Ok(Found::Chunk { table: *table, generation: *generation, read }), connection: None, job };
+            }
+            Ok(Found::Chunk { table: *table, generation: *generation, read })
+        }
+        Job::End { table, generation } => {
+            connection.log_end().await.map(|at| Found::End { table: *table, generation: *generation, at })
+        }
+        Job::KeylessPlace => match connection.server.kind {
+            ServerKind::Mysql => connection.log_end().await.map(|at| Found::KeylessPlace { at, view: None }),
+            ServerKind::Mariadb => match connection.open_view().await {
+                Ok(Some(at)) => {
+                    return Done { found: Ok(Found::KeylessPlace { at, view: Some(connection) }), connection: None, job };
+                }
+                Ok(None) => connection.log_end().await.map(|at| Found::KeylessPlace { at, view: None }),
+                Err(e) => Err(e),
+            },
+        },
+        Job::KeylessView { emitted } => match view_at_end(&mut connection, emitted).await {
+            Ok(end) => return Done { found: Ok(Found::KeylessView { view: connection, end }), connection: None, job },
+            Err(e) => Err(e),
+        },
+        Job::Log { position, kind } => reopen(config, *kind, position).await,
+    };
+    let connection = found.is_ok().then_some(connection);
+    Done { found, connection, job }
+}
+
+async fn view_at_end(connection: &mut Connection, emitted: &Watermark) -> Result<LogCoordinate> {
+    begin_not_before(connection, emitted).await?;
+    connection.open_view().await?;
+    connection.log_end().await
+}
+
+async fn describe(connection: &mut Connection, config: &MysqlSourceConfig, tables: &[(usize, TableId)]) -> Result<Found> {
+    let known: BTreeMap<TableId, DiscoveredTable> =
+        list_tables(connection, config).await?.into_iter().map(|t| (t.table.clone(), t)).collect();
+    let mut schemas = BTreeMap::new();
+    for (_, id) in tables.iter().filter(|(_, id)| known.contains_key(id)) {
+        let schema = match read_table(connection, id).await? {
+            TableRead::Schema(schema) => Ok(schema),
+            TableRead::Unsupported(lines) => Err(lines.join("; ")),
+            TableRead::Missing => continue,
+        };
+        let mut has_rows = false;
+        if let Ok(schema) = &schema {
+            let sql = format!("SELECT 1 FROM {} LIMIT 1", table_name(schema));
+            // A table that goes away meanwhile has a DROP in the stream.
+            has_rows = connection.rows("looking for rows", &sql).await.is_ok_and(|rows| !rows.is_empty());
+        }
+        let (estimated_rows, row_bytes) = known.get(id).map_or((0, 1), |t| (t.estimated_rows, t.row_bytes()));
+        schemas.insert(id.clone(), Described { schema, estimated_rows, row_bytes, has_rows });
+    }
+    let until = connection.log_end().await?;
+    Ok(Found::Schemas { tables: tables.to_vec(), schemas, until })
+}
+
+/// What a snapshot needs to go on in the middle; kept as JSON in [`Generation::resume`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Resume {
+    /// The key of the last row that was handed on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) last: Option<Vec<KeyValue>>,
+    /// The table was stopped before, and this snapshot has revived it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub(crate) revived: bool,
+}
+
+impl Resume {
+    pub(crate) fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    pub(crate) fn of(generation: &Generation) -> Self {
+        serde_json::from_str(&generation.resume).unwrap_or_default()
+    }
+}
+
+/// A generation that begins.
+pub(crate) fn new_generation(table: &TableId, number: u64, estimated_rows: Option<u64>, resume: &Resume) -> Generation {
+    Generation {
+        table: table.clone(),
+        number,
+        state: GenerationState::Running,
+        began_at: BTreeMap::new(),
+        resume: resume.text(),
+        rows: 0,
+        estimated_rows,
+    }
+}
+
+/// Which tables have the first and the last row of a snapshot, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Markers {
+    first: Option<TableId>,
+    last: Option<TableId>,
+}
+
+impl Markers {
+    pub(crate) fn of(tables_with_rows: &BTreeSet<TableId>) -> Self {
+        Self { first: tables_with_rows.first().cloned(), last: tables_with_rows.last().cloned() }
+    }
+
+    pub(crate) fn first_row(&self, table: &TableId) -> SnapshotMarker {
+        if self.first.as_ref() == Some(table) { SnapshotMarker::First } else { SnapshotMarker::FirstInCollection }
+    }
+
+    pub(crate) fn last_row(&self, table: &TableId) -> SnapshotMarker {
+        if self.last.as_ref() == Some(table) { SnapshotMarker::Last } else { SnapshotMarker::LastInCollection }
+    }
+}
+
+/// What the reader of a keyless table sends: rows, and at the end whether it came to the end.
+pub(crate) enum KeylessRows {
+    Rows(RowBuffers),
+    End(Result<()>),
+}
+
+/// Reads a whole table in the open view of `connection`, in batches of `bytes`.
+pub(crate) fn read_keyless(mut connection: Connection, schema: Arc<TableSchema>, bytes: usize) -> mpsc::Receiver<KeylessRows> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let read = read_all(&mut connection, &schema, bytes, &sender).await;
+        // Nobody listens any more: the source was dropped.
+        let _ = sender.send(KeylessRows::End(read)).await;
+    });
+    receiver
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_last_row_is_marked_in_the_last_table_that_has_rows() {
+        let t = |n: &str| TableId::new("d", n);
+        let markers = Markers::of(&[t("b"), t("a"), t("c")].into());
+        assert_eq!(markers.first_row(&t("a")), SnapshotMarker::First);
+        assert_eq!(markers.first_row(&t("b")), SnapshotMarker::FirstInCollection);
+        assert_eq!(markers.last_row(&t("b")), SnapshotMarker::LastInCollection);
+        assert_eq!(markers.last_row(&t("c")), SnapshotMarker::Last);
+    }
+
+    #[test]
+    fn a_snapshot_goes_on_from_its_last_key() {
+        let resume = Resume { last: Some(vec![KeyValue::Int(7)]), revived: false };
+        let generation = new_generation(&TableId::new("d", "t"), 1, None, &resume);
+        assert_eq!(Resume::of(&generation), resume);
+    }
+}

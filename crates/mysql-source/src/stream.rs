@@ -1,0 +1,565 @@
+//! What the events of the log do to the captured tables: transactions, row changes, positions.
+
+use crate::config::MysqlSourceConfig;
+use crate::connection::ServerKind;
+use crate::decode::RowPlan;
+use crate::decode_error::DecodeError;
+use crate::error::problem;
+use crate::event::{Event, EventHeader};
+use crate::event_body::EventBody;
+use crate::rows_event::{RowsEvent, RowsKind};
+use crate::stream_log::widen;
+use crate::stream_row_count::count_rows;
+use crate::stream_table::{Accumulator, Captured, Phase};
+use crate::table_map::{ColumnLayout, TableMapEvent};
+use cdc_core::{
+    Error, ErrorKind, IntervalSet, LogCoordinate, Origin, Result, SourceItem, SourcePosition, StopReason, TableId, TableStop,
+    TransactionInfo,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The state of the stream: up to where it is, and what it found.
+pub(crate) struct Stream {
+    pub(crate) config: MysqlSourceConfig,
+    pub(crate) kind: ServerKind,
+    /// Up to where it is, between transactions.
+    pub(crate) position: SourcePosition,
+    pub(crate) tables: Vec<Captured>,
+    names: HashMap<TableId, usize>,
+    fold_case: bool,
+    maps: HashMap<u64, Mapped>,
+    transaction: Option<Transaction>,
+    /// Row changes of the next transaction that were handed on before.
+    skip: u64,
+    /// The file and its end as far as it was read.
+    file: Arc<str>,
+    end: u64,
+    /// What a MariaDB stream that goes on must find as its file's time of creation.
+    expected_creation: Option<(String, u32)>,
+    pub(crate) out: Accumulator,
+    /// The position has moved since the last batch.
+    pub(crate) moved: bool,
+    /// The columns of these tables are to be read from the server.
+    pub(crate) unread: Vec<usize>,
+    /// An index of these tables was dropped: it may have been the key.
+    pub(crate) keys_to_check: Vec<usize>,
+    /// How many tables wait for the stream to come to a certain place; an upper bound.
+    pub(crate) watched: usize,
+}
+
+/// What a table number of the log means.
+struct Mapped {
+    table: TableId,
+    fingerprint: [Box<[u8]>; 4],
+    layouts: Option<Vec<ColumnLayout>>,
+    target: Option<usize>,
+    plan: Option<RowPlan>,
+}
+
+pub(crate) struct Transaction {
+    pub(crate) info: TransactionInfo,
+    /// Where it goes in the set: MySQL uuid and tag, MariaDB domain.
+    origin: String,
+    number: u64,
+    start: LogCoordinate,
+    thread: Option<u64>,
+    /// Row changes read so far, those to be skipped included.
+    rows: u64,
+    skip: u64,
+    bytes_before: usize,
+    /// A commit ends it, not its first statement.
+    begun: bool,
+    xa: bool,
+}
+
+impl Stream {
+    pub(crate) fn new(config: MysqlSourceConfig, kind: ServerKind, position: SourcePosition, fold_case: bool) -> Self {
+        let mut position = position;
+        let skip = std::mem::take(&mut position.log.row);
+        let expected_creation = (position.log_created != 0).then(|| (position.log.file.clone(), position.log_created));
+        Self {
+            file: position.log.file.as_str().into(),
+            end: position.log.offset,
+            config,
+            kind,
+            position,
+            tables: Vec::new(),
+            names: HashMap::new(),
+            fold_case,
+            maps: HashMap::new(),
+            transaction: None,
+            skip,
+            expected_creation,
+            out: Accumulator::default(),
+            moved: false,
+            unread: Vec::new(),
+            keys_to_check: Vec::new(),
+            watched: 0,
+        }
+    }
+
+    /// Adds a table; its index stays.
+    pub(crate) fn add(&mut self, table: Captured) -> usize {
+        let index = self.tables.len();
+        self.names.insert(self.folded(&table.id), index);
+        self.tables.push(table);
+        index
+    }
+
+    /// Names that differ by case alone are one name on this server.
+    pub(crate) fn folds_case(&self) -> bool {
+        self.fold_case
+    }
+
+    fn folded(&self, id: &TableId) -> TableId {
+        match self.fold_case {
+            true => TableId::new(id.database.to_lowercase(), id.table.to_lowercase()),
+            false => id.clone(),
+        }
+    }
+
+    /// The captured table of that name.
+    pub(crate) fn index_of(&self, id: &TableId) -> Option<usize> {
+        match self.fold_case {
+            true => self.names.get(&self.folded(id)).copied(),
+            false => self.names.get(id).copied(),
+        }
+    }
+
+    /// No transaction is open.
+    pub(crate) fn between_transactions(&self) -> bool {
+        self.transaction.is_none()
+    }
+
+    /// No transaction is open, and none was handed on in part.
+    pub(crate) fn settled(&self) -> bool {
+        self.transaction.is_none() && self.skip == 0
+    }
+
+    /// The open transaction has more rows than are held at once.
+    pub(crate) fn must_split(&self) -> bool {
+        let held = |t: &Transaction| self.out.bytes.saturating_sub(t.bytes_before);
+        self.transaction.as_ref().is_some_and(|t| t.rows > t.skip && held(t) >= self.config.max_transaction_bytes)
+    }
+
+    /// Up to where what was accumulated is complete, row changes of an open transaction included.
+    pub(crate) fn position_now(&self) -> SourcePosition {
+        let mut position = self.position.clone();
+        if let Some(t) = &self.transaction {
+            position.log = LogCoordinate { row: t.rows, ..t.start.clone() };
+        } else if self.skip > 0 {
+            position.log.row = self.skip;
+        }
+        position
+    }
+
+    /// All changes that were read become items; the batch's items are taken.
+    pub(crate) fn take_items(&mut self) -> Result<Vec<SourceItem>> {
+        for index in std::mem::take(&mut self.out.dirty) {
+            if let Some(table) = self.tables.get_mut(index) {
+                table.flush(&mut self.out)?;
+            }
+        }
+        self.out.bytes = 0;
+        self.out.rows = 0;
+        if let Some(t) = &mut self.transaction {
+            t.bytes_before = 0;
+        }
+        self.moved = false;
+        Ok(std::mem::take(&mut self.out.items))
+    }
+
+    /// The connection was lost: the open transaction will be read again, and what was read of it skipped.
+    pub(crate) fn rewind(&mut self) -> SourcePosition {
+        self.maps.clear();
+        let position = self.position_now();
+        if let Some(t) = self.transaction.take() {
+            self.skip = t.rows;
+            self.position.log = t.start;
+        }
+        self.file = self.position.log.file.as_str().into();
+        self.end = self.position.log.offset;
+        self.expected_creation = (self.position.log_created != 0).then(|| (self.position.log.file.clone(), self.position.log_created));
+        position
+    }
+
+    /// Takes one event in.
+    pub(crate) fn event(&mut self, event: &Event<'_>) -> Result<()> {
+        let header = &event.header;
+        let in_file = header.log_pos != 0 && !header.is_artificial();
+        let before = self.end;
+        if in_file && !matches!(event.body, EventBody::Rotate { .. } | EventBody::Heartbeat { .. }) {
+            self.end = widen(self.end, header.log_pos);
+        }
+        match &event.body {
+            EventBody::Rotate { position, file } => {
+                self.file = file.as_ref().into();
+                self.end = *position;
+                self.maps.clear();
+                self.advance();
+            }
+            EventBody::FormatDescription(_) => {
+                self.maps.clear();
+                self.check_creation(header)?;
+                self.advance();
+            }
+            EventBody::Gtid(gtid) => {
+                let Some(uuid) = gtid.uuid else {
+                    return Err(self.refuse(
+                        "a transaction has no GTID",
+                        &["set gtid_mode = ON on the server; then start anew: lakehouse resnapshot"],
+                    ));
+                };
+                let mut origin = uuid_text(&uuid);
+                if !gtid.tag.is_empty() {
+                    origin.push(':');
+                    origin.push_str(gtid.tag);
+                }
+                let text = format!("{origin}:{}", gtid.number);
+                let ts_us = match gtid.original_commit_us {
+                    0 => seconds(header),
+                    us => i64::try_from(us).unwrap_or(i64::MAX),
+                };
+                self.begin(header, before, origin, gtid.number, text, ts_us, false)?;
+            }
+            EventBody::MariadbGtid(gtid) => {
+                let origin = gtid.domain.to_string();
+                let text = format!("{}-{}-{}", gtid.domain, header.server_id, gtid.number);
+                self.begin(header, before, origin, gtid.number, text, seconds(header), !gtid.is_standalone())?;
+                if gtid.is_xa()
+                    && let Some(t) = &mut self.transaction
+                {
+                    t.xa = true;
+                }
+            }
+            EventBody::Query(query) => {
+                let mysql = self.kind == ServerKind::Mysql;
+                if let Some(t) = &mut self.transaction
+                    && mysql
+                {
+                    t.thread = Some(u64::from(query.thread));
+                }
+                if self.transaction.is_none() {
+                    return Err(self.refuse("a statement stands outside of any transaction", &[]));
+                }
+                self.statement(query)?;
+            }
+            EventBody::Xid(_) => self.commit()?,
+            EventBody::XaPrepare { .. } => self.commit()?,
+            EventBody::TableMap(map) => self.table_map(map)?,
+            EventBody::Rows(rows) => self.rows(rows, before)?,
+            EventBody::Heartbeat { file, position } => {
+                if **file == *self.file && *position > self.end {
+                    self.end = *position;
+                }
+                self.advance();
+            }
+            EventBody::Incident { number, message } => {
+                return Err(self.refuse(
+                    &format!("the server says that its log may lack changes (incident {number}: {message})"),
+                    &["read the tables again: lakehouse resnapshot"],
+                ));
+            }
+            EventBody::RowsQuery(_) | EventBody::PreviousGtids(_) | EventBody::MariadbGtidList(_) | EventBody::Stop => self.advance(),
+            EventBody::Ignored => self.advance(),
+        }
+        Ok(())
+    }
+
+    /// Between transactions the position follows what was read, forward only.
+    fn advance(&mut self) {
+        if self.transaction.is_some() || self.skip > 0 {
+            return;
+        }
+        let here = LogCoordinate { file: self.file.to_string(), offset: self.end, row: 0 };
+        if crate::chunk::at_or_after(&here, &self.position.log) && here != self.position.log {
+            self.position.log = here;
+            self.moved = true;
+        }
+    }
+
+    fn check_creation(&mut self, header: &EventHeader) -> Result<()> {
+        if let Some((file, created)) = self.expected_creation.take()
+            && self.kind == ServerKind::Mariadb
+            && *self.file == *file
+            && header.timestamp != 0
+            && header.timestamp != created
+        {
+            return Err(self.refuse(
+                &format!("{file} is another file than the one that this mirror has read: the server's logs were reset"),
+                &["read the tables again: lakehouse resnapshot"],
+            ));
+        }
+        if header.timestamp != 0 {
+            self.position.log_created = header.timestamp;
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call for each family of servers, next to each other")]
+    fn begin(
+        &mut self,
+        header: &EventHeader,
+        before: u64,
+        origin: String,
+        number: u64,
+        gtid: String,
+        ts_us: i64,
+        begun: bool,
+    ) -> Result<()> {
+        if self.transaction.is_some() {
+            return Err(self.refuse("a transaction begins before the one before it has ended", &[]));
+        }
+        let offset = self.end.checked_sub(u64::from(header.size)).unwrap_or(before);
+        let start = LogCoordinate { file: self.file.to_string(), offset, row: 0 };
+        let skip = std::mem::take(&mut self.skip);
+        if skip > 0 && (start.file != self.position.log.file || start.offset != self.position.log.offset) {
+            return Err(self.refuse(
+                &format!(
+                    "the mirror stopped in the middle of the transaction at {} {}, and the server goes on with another one",
+                    self.position.log.file, self.position.log.offset
+                ),
+                &["read the tables again: lakehouse resnapshot"],
+            ));
+        }
+        self.transaction = Some(Transaction {
+            info: TransactionInfo {
+                gtid: Some(gtid.into()),
+                file: Arc::clone(&self.file),
+                server_id: header.server_id,
+                ts_us,
+            },
+            origin,
+            number,
+            start,
+            thread: None,
+            rows: 0,
+            skip,
+            bytes_before: self.out.bytes,
+            begun,
+            xa: false,
+        });
+        Ok(())
+    }
+
+    /// The open transaction will end with a commit.
+    pub(crate) fn begun(&mut self) {
+        if let Some(t) = &mut self.transaction {
+            t.begun = true;
+        }
+    }
+
+    /// The open transaction is (half of) an XA transaction.
+    pub(crate) fn begun_xa(&mut self) {
+        if let Some(t) = &mut self.transaction {
+            t.begun = true;
+            t.xa = true;
+        }
+    }
+
+    /// The open transaction ends with this statement, unless a commit is to follow.
+    pub(crate) fn statement_done(&mut self) -> Result<()> {
+        if self.transaction.as_ref().is_some_and(|t| !t.begun) { self.commit() } else { Ok(()) }
+    }
+
+    /// The open transaction ends.
+    pub(crate) fn commit(&mut self) -> Result<()> {
+        let Some(t) = self.transaction.take() else {
+            return Err(self.refuse("a commit stands outside of any transaction", &[]));
+        };
+        if t.rows < t.skip {
+            return Err(self.refuse(
+                &format!("{} row changes of a transaction were read before, now it has {}", t.skip, t.rows),
+                &["read the tables again: lakehouse resnapshot"],
+            ));
+        }
+        match self.kind {
+            ServerKind::Mysql => self.position.transactions.insert(&t.origin, t.number),
+            // A domain's numbers are in order, and may leave some out.
+            ServerKind::Mariadb => {
+                let all = IntervalSet::range(1, t.number.saturating_add(1));
+                for &(start, end) in all.intervals() {
+                    self.position.transactions.0.entry(t.origin.clone()).or_default().insert(start, end);
+                }
+            }
+        }
+        self.position.ts_us = t.info.ts_us;
+        self.moved = true;
+        self.position.log = LogCoordinate { file: self.file.to_string(), offset: self.end, row: 0 };
+        Ok(())
+    }
+
+    fn table_map(&mut self, map: &TableMapEvent<'_>) -> Result<()> {
+        let fingerprint = map.fingerprint();
+        if let Some(known) = self.maps.get(&map.table_id)
+            && known.table.database == map.database
+            && known.table.table == map.table
+            && known.fingerprint.iter().zip(fingerprint).all(|(a, b)| **a == *b)
+            && self.is_current(known)
+        {
+            return Ok(());
+        }
+        let table = TableId::new(map.database, map.table);
+        let target = self.index_of(&table);
+        let mut mapped = Mapped {
+            target,
+            table,
+            fingerprint: fingerprint.map(Into::into),
+            layouts: map.columns().ok(),
+            plan: None,
+        };
+        if let Some(index) = target
+            && let Some(captured) = self.tables.get(index).filter(|t| t.phase == Phase::Live)
+            && let Some(schema) = &captured.schema
+        {
+            match RowPlan::new(map, Arc::clone(schema)) {
+                Ok(plan) => mapped.plan = Some(plan),
+                Err(e) => self.stop_undecodable(index, &e)?,
+            }
+        }
+        self.maps.insert(map.table_id, mapped);
+        Ok(())
+    }
+
+    /// Its plan is still the one that its table needs.
+    fn is_current(&self, mapped: &Mapped) -> bool {
+        let Some(captured) = mapped.target.and_then(|i| self.tables.get(i)) else {
+            return self.index_of(&mapped.table).is_none();
+        };
+        match (&captured.schema, &mapped.plan) {
+            _ if captured.phase != Phase::Live => true,
+            (Some(schema), Some(plan)) => Arc::ptr_eq(schema, plan.schema()),
+            _ => false,
+        }
+    }
+
+    fn rows(&mut self, event: &RowsEvent<'_>, start: u64) -> Result<()> {
+        let Some(mut mapped) = self.maps.remove(&event.table_id) else {
+            // The server ends a statement over tables that it does not send with a row event of a number of no table.
+            if event.rows.is_empty() {
+                return Ok(());
+            }
+            return Err(self.refuse(&format!("rows belong to the table number {}, which was not explained", event.table_id), &[]));
+        };
+        let done = self.rows_of(&mut mapped, event, start);
+        self.maps.insert(event.table_id, mapped);
+        let rows = done?;
+        if let Some(t) = &mut self.transaction {
+            t.rows = t.rows.saturating_add(rows);
+        }
+        Ok(())
+    }
+
+    fn rows_of(&mut self, mapped: &mut Mapped, event: &RowsEvent<'_>, start: u64) -> Result<u64> {
+        let counted = |mapped: &Mapped| mapped.layouts.as_ref().and_then(|l| count_rows(l, event).ok()).unwrap_or(1);
+        let Some(t) = &self.transaction else {
+            return Err(self.refuse("rows stand outside of any transaction", &[]));
+        };
+        let to_skip = t.skip.saturating_sub(t.rows);
+        if to_skip > 0 {
+            let rows = counted(mapped);
+            if rows <= to_skip {
+                return Ok(rows);
+            }
+        }
+        let live = mapped.target.filter(|&i| self.tables.get(i).is_some_and(|t| t.phase == Phase::Live));
+        let Some(index) = live else { return Ok(counted(mapped)) };
+        if t.xa {
+            self.stop(
+                index,
+                StopReason::UndecodableRow,
+                "it was changed in an XA transaction, which this version does not follow",
+                &["end the use of XA on this table, then read it again: lakehouse resnapshot"],
+            )?;
+            return Ok(counted(mapped));
+        }
+        let origin = Origin {
+            transaction: t.info.clone(),
+            pos: start,
+            thread: t.thread,
+            query: None,
+            processed_ns: i64::try_from((self.config.clock)().as_nanos()).unwrap_or(i64::MAX),
+        };
+        let Some(captured) = self.tables.get_mut(index) else { return Ok(counted(mapped)) };
+        if event.kind != RowsKind::Insert && captured.schema.as_ref().is_some_and(|s| s.key.is_empty()) {
+            let what = if event.kind == RowsKind::Update { "updated" } else { "deleted" };
+            let add = format!("ALTER TABLE {} ADD PRIMARY KEY (...), then read it again: lakehouse resnapshot {}", captured.id, captured.id);
+            self.stop(index, StopReason::NoKey, &format!("a row was {what}, and the table has no key by which to find it"), &[&add])?;
+            return Ok(counted(mapped));
+        }
+        let done = match &mapped.plan {
+            Some(plan) => captured.append(index, plan, event, to_skip, origin, &mut self.out),
+            None => Err(DecodeError::invalid("the table became known in the middle of a statement")),
+        };
+        match done {
+            Ok(rows) => Ok(rows),
+            Err(e) => {
+                self.stop_undecodable(index, &e)?;
+                Ok(counted(mapped))
+            }
+        }
+    }
+
+    fn stop_undecodable(&mut self, index: usize, error: &DecodeError) -> Result<()> {
+        self.stop(
+            index,
+            StopReason::UndecodableRow,
+            &format!("a row cannot be decoded: {error}"),
+            &["read the table again under its present columns: lakehouse resnapshot"],
+        )
+    }
+
+    /// The table cannot be followed any further; what was read of it before is handed on first.
+    pub(crate) fn stop(&mut self, index: usize, reason: StopReason, what: &str, ways: &[&str]) -> Result<()> {
+        let position = self.position_now();
+        let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
+        table.flush(&mut self.out)?;
+        table.phase = Phase::Stopped;
+        table.window = None;
+        table.new_creates_after = None;
+        let at = format!("at {} {}", self.file, self.end);
+        let message = problem(ErrorKind::Unsafe, format!("{} is not followed any further", table.id), &[what, &at], ways).to_string();
+        tracing::error!(table = %table.id, ?reason, "{message}");
+        self.out.items.push(SourceItem::Stop(TableStop { table: table.id.clone(), reason, message, position }));
+        Ok(())
+    }
+
+    /// An error that ends the source, at the present place of the log.
+    pub(crate) fn refuse(&self, what: &str, ways: &[&str]) -> Error {
+        problem(
+            ErrorKind::Unsafe,
+            format!("cannot go on with the binary log of {}", self.config.address()),
+            &[what, &format!("at {} {}", self.file, self.end)],
+            ways,
+        )
+    }
+}
+
+fn seconds(header: &EventHeader) -> i64 {
+    i64::from(header.timestamp).saturating_mul(1_000_000)
+}
+
+fn uuid_text(uuid: &[u8; 16]) -> String {
+    let mut out = String::with_capacity(36);
+    for (i, byte) in uuid.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            out.push('-');
+        }
+        for nibble in [byte >> 4, byte & 15] {
+            out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_printed_as_the_server_prints_it() {
+        let uuid = [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x33, 0xc8, 0x0a, 0xa9, 0x42, 0x95, 0x62];
+        assert_eq!(uuid_text(&uuid), "3e11fa47-71ca-11e1-9e33-c80aa9429562");
+    }
+}

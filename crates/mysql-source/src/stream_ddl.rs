@@ -1,0 +1,288 @@
+//! What statements of the log do to the captured tables.
+
+use crate::connection::ServerKind;
+use crate::ddl::{AlterClass, AlterTable, Dialect, Statement, parse_statement};
+use crate::discover::is_system_database;
+use crate::event_body::Query;
+use crate::stream::Stream;
+use crate::stream_table::{Captured, Phase};
+use cdc_core::{BarrierKind, Result, SourceItem, StopReason, TableId, TableSchema};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+impl Stream {
+    /// Takes in a statement of the open transaction.
+    pub(crate) fn statement(&mut self, query: &Query<'_>) -> Result<()> {
+        let mariadb = self.kind == ServerKind::Mariadb;
+        let text = query.text();
+        match parse_statement(&text, query.database, Dialect::of(query, mariadb)) {
+            Statement::Begin => {
+                self.begun();
+                return Ok(());
+            }
+            Statement::Commit | Statement::Rollback => return self.commit(),
+            Statement::Savepoint => return Ok(()),
+            Statement::Xa => return self.xa(&text),
+            Statement::CreateTable { table, if_not_exists, or_replace } => {
+                if or_replace {
+                    self.gone(&[table.clone()], &[table.clone()], "it was replaced")?;
+                }
+                self.created(&table, if_not_exists && !or_replace, &text)?;
+                // CREATE TABLE ... SELECT: its rows and its commit follow.
+                let tail = text.trim_end();
+                if !mariadb && tail.len() >= 17 && tail.is_char_boundary(tail.len() - 17) && tail[tail.len() - 17..].eq_ignore_ascii_case("START TRANSACTION") {
+                    self.begun();
+                }
+            }
+            Statement::AlterTable(alter) => self.altered(&alter, &text)?,
+            Statement::DropTables(tables) => self.gone(&tables, &[], "it was dropped")?,
+            Statement::RenameTables(pairs) => {
+                let (from, to): (Vec<TableId>, Vec<TableId>) = pairs.into_iter().unzip();
+                // Of a chain only the ends count: a name that something was moved to holds a table again.
+                self.gone(&from, &to, "it was renamed")?;
+                for table in to.iter().filter(|t| !is_moved_on(t, &from, &to)) {
+                    self.created(table, false, &text)?;
+                }
+            }
+            Statement::Truncate(table) => self.truncated(&table)?,
+            Statement::DropDatabase(database) => {
+                let tables: Vec<TableId> =
+                    self.tables.iter().filter(|t| self.same_database(&t.id.database, &database)).map(|t| t.id.clone()).collect();
+                self.gone(&tables, &[], "its database was dropped")?;
+            }
+            Statement::Data => self.unseen(&text, StopReason::RowsChangedByDdl, "rows were changed by a statement that was logged as text", "set binlog_format = 'ROW' on the server and in all sessions")?,
+            Statement::Unreadable { reason } => self.unseen(
+                &text,
+                StopReason::UnknownDdl,
+                &format!("a statement could not be understood: {reason}"),
+                "read the table again under its present columns: lakehouse resnapshot",
+            )?,
+            Statement::CreateDatabase(_) | Statement::AlterDatabase(_) | Statement::Irrelevant => {}
+        }
+        self.statement_done()
+    }
+
+    fn xa(&mut self, text: &str) -> Result<()> {
+        let second = text.split_ascii_whitespace().nth(1).unwrap_or_default().to_ascii_uppercase();
+        match second.as_str() {
+            "START" | "BEGIN" | "END" => {
+                self.begun_xa();
+                Ok(())
+            }
+            _ => self.commit(),
+        }
+    }
+
+    fn same_database(&self, a: &str, b: &str) -> bool {
+        a == b || (self.folds_case() && a.eq_ignore_ascii_case(b))
+    }
+
+    /// A table of this name is there now.
+    fn created(&mut self, id: &TableId, if_not_exists: bool, ddl: &str) -> Result<()> {
+        if is_system_database(&id.database) || !self.config.tables.matches(id) {
+            return Ok(());
+        }
+        let index = match self.index_of(id) {
+            Some(index) => index,
+            None => self.add(Captured::new(id.clone(), Phase::Absent)),
+        };
+        let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
+        if if_not_exists && !table.gone && !matches!(table.phase, Phase::Absent) {
+            return Ok(());
+        }
+        table.rows_wanted = true;
+        table.ddl = Some(ddl.to_owned());
+        table.recreated |= table.generation.is_some() || table.phase == Phase::Live || table.phase == Phase::Stopped;
+        table.revived |= table.phase == Phase::Stopped;
+        table.gone = false;
+        self.read_again(index)
+    }
+
+    /// Its columns are to be read from the server; its events are of no use until then.
+    fn read_again(&mut self, index: usize) -> Result<()> {
+        let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
+        table.flush(&mut self.out)?;
+        table.phase = Phase::Unread;
+        table.window = None;
+        table.new_creates_after = None;
+        table.mark_wanted = false;
+        self.unread.push(index);
+        Ok(())
+    }
+
+    /// Tables are not there any more, except those that the same statement makes anew.
+    fn gone(&mut self, tables: &[TableId], anew: &[TableId], how: &str) -> Result<()> {
+        for id in tables {
+            let Some(index) = self.index_of(id) else { continue };
+            let comes_back = anew.iter().any(|a| self.index_of(a) == Some(index));
+            let Some(table) = self.tables.get_mut(index) else { continue };
+            match table.phase {
+                Phase::Unread | Phase::Pending { .. } | Phase::Absent => table.phase = Phase::Absent,
+                Phase::Stopped => table.gone = true,
+                Phase::Live | Phase::Keyless if comes_back => {
+                    table.flush(&mut self.out)?;
+                    table.gone = true;
+                }
+                Phase::Live | Phase::Keyless => {
+                    table.gone = true;
+                    self.stop(
+                        index,
+                        StopReason::Dropped,
+                        how,
+                        &["nothing is to be done if that was meant: the mirror keeps its last rows", "made anew, it is followed again"],
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn truncated(&mut self, id: &TableId) -> Result<()> {
+        let Some(index) = self.index_of(id) else { return Ok(()) };
+        let Some(table) = self.tables.get_mut(index).filter(|t| t.phase == Phase::Live) else { return Ok(()) };
+        table.flush(&mut self.out)?;
+        if let Some(window) = &mut table.window {
+            window.spoiled = true;
+        }
+        self.out.items.push(SourceItem::Barrier { table: table.id.clone(), kind: BarrierKind::Truncate });
+        Ok(())
+    }
+
+    fn altered(&mut self, alter: &AlterTable, ddl: &str) -> Result<()> {
+        if let Some(to) = alter.renamed_to.as_ref().filter(|to| **to != alter.table) {
+            self.gone(&[alter.table.clone()], &[to.clone()], "it was renamed")?;
+            return self.created(to, false, ddl);
+        }
+        let Some(index) = self.index_of(&alter.table) else { return Ok(()) };
+        let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
+        let schema = match (&table.phase, &table.schema) {
+            (Phase::Stopped | Phase::Absent, _) => return Ok(()),
+            (Phase::Live, Some(schema)) => Arc::clone(schema),
+            (Phase::Keyless, _) => {
+                table.recreated = true;
+                table.rows_wanted = true;
+                return self.read_again(index);
+            }
+            _ => return self.read_again(index),
+        };
+        let alteration = alter.classify(&schema);
+        let reasons = alteration.reasons.join("; ");
+        let statement = format!("the statement was: {}", shortened(ddl));
+        let resnapshot = format!("read it again: lakehouse resnapshot {}", table.id);
+        match alteration.class {
+            AlterClass::MetadataOnly => {
+                if !alteration.dropped_indexes.is_empty() {
+                    self.keys_to_check.push(index);
+                }
+                let Some(new) = alteration.schema else { return Ok(()) };
+                if new.key.is_empty() != schema.key.is_empty() {
+                    return self.stop(index, StopReason::RowsChangedByDdl, &format!("its key was changed. {statement}"), &[&resnapshot]);
+                }
+                table.flush(&mut self.out)?;
+                if let Some(window) = &mut table.window {
+                    window.spoiled = true;
+                }
+                let new = Arc::new(new);
+                table.schema = Some(Arc::clone(&new));
+                self.out.items.push(SourceItem::Schema { schema: new, ddl: Some(ddl.to_owned()) });
+                Ok(())
+            }
+            AlterClass::ConstantDefault => self.stop(
+                index,
+                StopReason::RowsChangedByDdl,
+                &format!("old rows show a new default without any row event ({reasons}). {statement}"),
+                &[&resnapshot],
+            ),
+            AlterClass::RowsChanged => self.stop(
+                index,
+                StopReason::RowsChangedByDdl,
+                &format!("a statement changed its rows without any row event ({reasons}). {statement}"),
+                &[&resnapshot],
+            ),
+            AlterClass::Unknown => self.stop(
+                index,
+                StopReason::UnknownDdl,
+                &format!("a statement could not be understood ({reasons}). {statement}"),
+                &[&resnapshot],
+            ),
+        }
+    }
+
+    /// Something happened that no row event tells: every captured table that the statement names stops.
+    fn unseen(&mut self, statement: &str, reason: StopReason, what: &str, way: &str) -> Result<()> {
+        let words: BTreeSet<String> = statement
+            .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
+            .map(str::to_lowercase)
+            .collect();
+        let lower = statement.to_lowercase();
+        let named: Vec<usize> = (0..self.tables.len())
+            .filter(|&i| {
+                self.tables.get(i).is_some_and(|t| {
+                    let name = t.id.table.to_lowercase();
+                    t.phase == Phase::Live && (words.contains(&name) || lower.contains(&format!("`{name}`")))
+                })
+            })
+            .collect();
+        if named.is_empty() {
+            tracing::warn!(statement = %shortened(statement), "{what}; it names no captured table");
+        }
+        for index in named {
+            self.stop(index, reason, &format!("{what}. The statement was: {}", shortened(statement)), &[way])?;
+        }
+        Ok(())
+    }
+}
+
+fn is_moved_on(table: &TableId, from: &[TableId], to: &[TableId]) -> bool {
+    let arrived = to.iter().rposition(|t| t == table);
+    let left = from.iter().rposition(|t| t == table);
+    left.is_some() && left > arrived
+}
+
+/// The beginning of a statement, on one line.
+fn shortened(statement: &str) -> String {
+    let line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(200) {
+        Some((at, _)) => format!("{} ...", line.get(..at).unwrap_or_default()),
+        None => line,
+    }
+}
+
+/// The columns of a table that was made anew, or was changed unseen: one version on, and field ids that never were of another
+/// column. Columns of the same name and meaning keep theirs.
+pub(crate) fn renumbered(old: &TableSchema, mut new: TableSchema) -> TableSchema {
+    new.version = old.version.saturating_add(1);
+    let mut last = old.last_field_id;
+    for column in &mut new.columns {
+        let same = old.columns.iter().find(|o| o.name == column.name && o.logical_type == column.logical_type);
+        column.field_id = match same {
+            Some(same) => same.field_id,
+            None => {
+                last = last.saturating_add(1);
+                last
+            }
+        };
+    }
+    new.last_field_id = last;
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_chain_of_renames_only_the_ends_count() {
+        let t = |n: &str| TableId::new("d", n);
+        // t -> old, new -> t: t is there again.
+        assert!(!is_moved_on(&t("t"), &[t("t"), t("new")], &[t("old"), t("t")]));
+        // new -> t, t -> final: t is gone again.
+        assert!(is_moved_on(&t("t"), &[t("new"), t("t")], &[t("t"), t("final")]));
+    }
+
+    #[test]
+    fn long_statements_are_shortened_between_characters() {
+        assert_eq!(shortened("ALTER\n  TABLE t"), "ALTER TABLE t");
+        assert!(shortened(&"é".repeat(300)).ends_with(" ..."));
+    }
+}
