@@ -144,7 +144,7 @@ impl Table {
         };
         match result {
             Ok(table) => {
-                table.chores().await;
+                table.chores();
                 Ok(table)
             }
             Err(e) => {

@@ -171,19 +171,60 @@ fn create_folders(folder: &Path, durability: Durability) -> iceberg::Result<()> 
     Ok(())
 }
 
-struct LocalWriter(Option<Pending>);
+/// Small files (manifests, lists, metadata) are one file operation: nothing is written before so many bytes are there.
+const BUFFER: usize = 1 << 20;
+
+struct LocalWriter {
+    place: PathBuf,
+    durability: Durability,
+    buffer: Vec<u8>,
+    pending: Option<Pending>,
+    closed: bool,
+}
+
+impl LocalWriter {
+    async fn flush(&mut self, last: bool) -> iceberg::Result<()> {
+        let (pending, buffer) = (self.pending.take(), std::mem::take(&mut self.buffer));
+        let (place, durability) = (self.place.clone(), self.durability);
+        self.pending = blocking(move || {
+            let mut pending = match pending {
+                Some(pending) => pending,
+                None => Pending::create(place, durability)?,
+            };
+            pending.write(&buffer)?;
+            if last {
+                pending.finish()?;
+                return Ok(None);
+            }
+            Ok(Some(pending))
+        })
+        .await?;
+        Ok(())
+    }
+}
 
 #[async_trait]
 impl FileWrite for LocalWriter {
     async fn write(&mut self, bs: Bytes) -> iceberg::Result<()> {
-        let mut pending = self.0.take().ok_or_else(closed)?;
-        self.0 = Some(blocking(move || pending.write(&bs).map(|()| pending)).await?);
+        if self.closed {
+            return Err(closed());
+        }
+        self.buffer.extend_from_slice(&bs);
+        if self.buffer.len() < BUFFER {
+            return Ok(());
+        }
+        // Closed until the write is known to have worked: a file with a hole must never get its name.
+        self.closed = true;
+        self.flush(false).await?;
+        self.closed = false;
         Ok(())
     }
 
     async fn close(&mut self) -> iceberg::Result<()> {
-        let pending = self.0.take().ok_or_else(closed)?;
-        blocking(move || pending.finish()).await
+        if std::mem::replace(&mut self.closed, true) {
+            return Err(closed());
+        }
+        self.flush(true).await
     }
 }
 
@@ -256,8 +297,13 @@ impl Storage for LocalStorage {
     }
 
     async fn writer(&self, path: &str) -> iceberg::Result<Box<dyn FileWrite>> {
-        let (path, durability) = (local_path(path)?, self.durability);
-        blocking(move || Ok(Box::new(LocalWriter(Some(Pending::create(path, durability)?))) as Box<dyn FileWrite>)).await
+        Ok(Box::new(LocalWriter {
+            place: local_path(path)?,
+            durability: self.durability,
+            buffer: Vec::new(),
+            pending: None,
+            closed: false,
+        }))
     }
 
     async fn delete(&self, path: &str) -> iceberg::Result<()> {
@@ -324,7 +370,8 @@ mod tests {
         let dir = folder();
         let storage = LocalStorage::default();
         let mut w = storage.writer(&format!("{}/f", dir.path().display())).await.unwrap();
-        w.write(Bytes::from_static(b"half")).await.unwrap();
+        w.write(Bytes::from(vec![7; BUFFER])).await.unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "written under another name");
         drop(w);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 /// A table at one version of its metadata. Cheap to clone; never changes: a commit returns the next one.
 ///
@@ -36,6 +36,8 @@ pub(crate) struct State {
 pub(crate) struct Rhythm {
     pub commits: AtomicU64,
     pub swept_ms: AtomicI64,
+    /// A sweep is under way.
+    pub sweeping: AtomicBool,
 }
 
 impl fmt::Debug for Table {

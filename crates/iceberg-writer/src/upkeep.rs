@@ -22,7 +22,7 @@ pub struct Upkeep {
     pub keep_for: Duration,
     /// Files that only expired snapshots name are deleted so much later, so that running queries end well. 1 h.
     pub delete_after: Duration,
-    /// How often such files are looked for. 10 min.
+    /// How often such files are looked for. 1 min.
     pub sweep_every: Duration,
     /// Older versions of the metadata file to keep: `write.metadata.previous-versions-max` of new tables. 20.
     pub metadata_versions: usize,
@@ -36,7 +36,7 @@ impl Default for Upkeep {
             keep_snapshots: 100,
             keep_for: Duration::from_secs(3600),
             delete_after: Duration::from_secs(3600),
-            sweep_every: Duration::from_secs(600),
+            sweep_every: Duration::from_secs(60),
             metadata_versions: 20,
         }
     }
@@ -99,29 +99,35 @@ pub(crate) fn expiry(table: &Table, new: &Snapshot, refs: &BTreeMap<String, Snap
 }
 
 impl Table {
-    /// After a commit: now and then delete what is due. A failure is no failure of the commit; it is tried again.
-    pub(crate) async fn chores(&self) {
-        let s = &self.0;
-        let now = s.catalog.now_ms();
-        let commits = s.rhythm.commits.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        if commits.is_multiple_of(METADATA_EVERY)
-            && let Err(e) = self.sweep_metadata(now).await
-        {
-            tracing::warn!(table = %s.name, error = %e, "old metadata files could not be deleted; they will be tried again");
-        }
-        let last = s.rhythm.swept_ms.load(Ordering::Relaxed);
+    /// After a commit: now and then delete what is due, in a task of its own, one at a time. A failure is no failure of the
+    /// commit; what was not deleted is tried again.
+    pub(crate) fn chores(&self) {
+        let rhythm = &self.0.rhythm;
+        let now = self.0.catalog.now_ms();
+        let commits = rhythm.commits.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let last = rhythm.swept_ms.load(Ordering::Relaxed);
         if last == 0 {
-            s.rhythm.swept_ms.store(now, Ordering::Relaxed);
-        } else if now.saturating_sub(last) >= ms(s.catalog.upkeep().sweep_every) {
-            s.rhythm.swept_ms.store(now, Ordering::Relaxed);
-            if let Err(e) = self.sweep().await {
-                tracing::warn!(table = %s.name, error = %e, "files of expired snapshots could not be deleted; they will be tried again");
-            }
+            rhythm.swept_ms.store(now, Ordering::Relaxed);
         }
+        let snapshots = last != 0 && now.saturating_sub(last) >= ms(self.0.catalog.upkeep().sweep_every);
+        if !snapshots && !commits.is_multiple_of(METADATA_EVERY) || rhythm.sweeping.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if snapshots {
+            rhythm.swept_ms.store(now, Ordering::Relaxed);
+        }
+        let table = self.clone();
+        tokio::spawn(async move {
+            let result = if snapshots { table.sweep().await } else { table.sweep_metadata(now).await };
+            table.0.rhythm.sweeping.store(false, Ordering::Release);
+            if let Err(e) = result {
+                tracing::warn!(table = %table.name(), error = %e, "files that nobody names could not be deleted; they will be tried again");
+            }
+        });
     }
 
     /// Deletes the files that are due: old metadata files, and what only snapshots name that expired long enough ago.
-    /// Returns how many were deleted. Commits do this now and then; call it on the newest version of the table only.
+    /// Returns how many were deleted. Commits do this now and then.
     ///
     /// # Errors
     /// Of the storage or the catalog. What was not deleted stays listed and is tried again.

@@ -356,16 +356,13 @@ impl Catalog {
             Ok(_) => return Swap::Moved,
             Err(e) => return Swap::Failed(self.sqlite("write", e)),
         }
-        for file in expired {
-            let insert = sqlx::query(sql::INSERT_EXPIRED)
-                .bind(self.name())
-                .bind(uuid)
-                .bind(file.due_ms)
-                .bind(&file.path)
-                .bind(file.kind.text())
-                .execute(&mut *tx)
-                .await;
-            if let Err(e) = insert {
+        for files in expired.chunks(sql::ROWS_AT_ONCE) {
+            let text = sql::insert_expired(files.len());
+            let mut insert = sqlx::query(&text);
+            for file in files {
+                insert = insert.bind(self.name()).bind(uuid).bind(file.due_ms).bind(&file.path).bind(file.kind.text());
+            }
+            if let Err(e) = insert.execute(&mut *tx).await {
                 return Swap::Failed(self.sqlite("write", e));
             }
         }

@@ -55,8 +55,13 @@ pub(super) const SWAP: &str = "UPDATE iceberg_tables SET metadata_location = ?, 
 pub(super) const DROP_TABLE: &str = "DELETE FROM iceberg_tables
      WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)";
 
-pub(super) const INSERT_EXPIRED: &str =
-    "INSERT OR IGNORE INTO cdc_expired_files (catalog_name, table_uuid, due_ms, path, kind) VALUES (?, ?, ?, ?, ?)";
+/// Puts so many rows into the list of expired files.
+pub(super) fn insert_expired(rows: usize) -> String {
+    let values = vec!["(?, ?, ?, ?, ?)"; rows].join(", ");
+    format!("INSERT OR IGNORE INTO cdc_expired_files (catalog_name, table_uuid, due_ms, path, kind) VALUES {values}")
+}
+/// SQLite binds 32,766 values in one statement.
+pub(super) const ROWS_AT_ONCE: usize = 1_000;
 pub(super) const DUE: &str = "SELECT path, kind FROM cdc_expired_files
      WHERE catalog_name = ? AND table_uuid = ? AND kind = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?";
 pub(super) const DELETE_EXPIRED: &str = "DELETE FROM cdc_expired_files WHERE catalog_name = ? AND table_uuid = ? AND path = ?";
