@@ -41,13 +41,10 @@ pub(crate) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// The 24 bits of four letters, or more than 24 bits if one is no letter.
 #[inline(always)]
-fn quad([a, b, c, d]: [u8; 4]) -> u32 {
-    let value = |byte: u8| {
-        let v = VALUES[byte as usize];
-        u32::from(v) | if v == INVALID { 1 << 31 } else { 0 }
-    };
-    let (a, b, c, d) = (value(a), value(b), value(c), value(d));
-    ((a | b | c | d) & (1 << 31)) | ((a & 63) << 18) | ((b & 63) << 12) | ((c & 63) << 6) | (d & 63)
+fn quad(four: [u8; 4]) -> u32 {
+    let [a, b, c, d] = four.map(|letter| u32::from(VALUES[letter as usize]));
+    // A letter's value has six bits, an invalid one's eight.
+    (((a | b | c | d) & 0x80) << 24) | (a << 18) | (b << 12) | (c << 6) | d
 }
 
 /// Appends the bytes of `text`. `None`, with `out` as it was, if it is not canonical base64: a letter outside the alphabet, padding
