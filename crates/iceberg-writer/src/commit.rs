@@ -455,3 +455,66 @@ fn count(map: &mut HashMap<String, String>, files: &[DataFile], names: [&str; 5]
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::catalog::Fault;
+    use crate::{Catalog, CatalogConfig, TableName, TableOptions};
+    use cdc_core::TableId;
+
+    async fn table(dir: &tempfile::TempDir) -> Table {
+        let catalog = Catalog::open_sqlite(dir.path().join("c.db"), dir.path().to_string_lossy(), CatalogConfig::default());
+        let schema = TableSchema {
+            table: TableId::new("d", "t"),
+            version: 1,
+            columns: vec![cdc_core::Column {
+                field_id: 1,
+                name: "id".to_owned(),
+                logical_type: cdc_core::LogicalType::Date,
+                nullable: true,
+                default: None,
+                default_expression: None,
+                auto_increment: false,
+                generated: None,
+                comment: None,
+                native: cdc_core::NativeType::default(),
+            }],
+            key: Vec::new(),
+            last_field_id: 1,
+            comment: None,
+            charset: None,
+        };
+        catalog.await.unwrap().create_table(&TableName::new("d", "t"), &schema, TableOptions::default()).await.unwrap()
+    }
+
+    async fn unknown(fault: Fault) -> (Table, bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let t = table(&dir).await.commit(&Commit::new().with_property("commit", "one")).await.unwrap();
+        t.catalog().break_next_swap(fault);
+        let commit = Commit::new().with_property("commit", "two");
+        assert!(matches!(t.commit(&commit).await, Err(CommitError::Unknown(_))));
+        let now = t.refresh().await.unwrap();
+        let happened = now.find_commit("commit", "two").found.is_some();
+        // What the attempt wrote is left: the late request could still land.
+        let lists = std::fs::read_dir(dir.path().join("d/t/metadata")).unwrap().count();
+        assert_eq!(lists, 3 + 2, "three versions of the metadata and two manifest lists (and the attempt's)");
+        let retry = now.commit(&Commit::new().with_property("commit", "three")).await.unwrap();
+        (retry, happened)
+    }
+
+    #[tokio::test]
+    async fn a_commit_whose_answer_was_lost_is_found_in_the_lineage() {
+        let (t, happened) = unknown(Fault::LostAnswer).await;
+        assert!(happened);
+        assert_eq!(t.ancestry().count(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_commit_whose_request_was_lost_is_not_there_and_can_be_made_again() {
+        let (t, happened) = unknown(Fault::LostRequest).await;
+        assert!(!happened);
+        assert_eq!(t.ancestry().count(), 2);
+    }
+}

@@ -28,6 +28,9 @@ pub fn nested_field_id(column: i32, nth: i32) -> i32 {
 /// # Errors
 /// [`ErrorKind::Schema`]: a type that Iceberg has not, a field id out of range, two columns of one name. Each names the column.
 pub fn iceberg_schema(table: &TableSchema) -> Result<Schema> {
+    if table.columns.is_empty() {
+        return Err(Error::new(ErrorKind::Schema, format!("{} has no columns that are captured", table.table)));
+    }
     let mut fields = Vec::with_capacity(table.columns.len());
     let mut names = HashSet::new();
     for column in &table.columns {

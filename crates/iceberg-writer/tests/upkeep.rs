@@ -1,1 +1,137 @@
-//! upkeep
+//! Snapshots expire, manifests are merged, files go: and nothing that is still named.
+
+use crate::support::*;
+use iceberg_writer::{Commit, Table, Upkeep};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+fn few() -> Upkeep {
+    Upkeep {
+        merge_above: 8,
+        keep_snapshots: 5,
+        keep_for: Duration::from_secs(3600),
+        delete_after: Duration::from_secs(60),
+        // By hand only.
+        sweep_every: Duration::from_secs(1_000_000_000),
+        metadata_versions: 3,
+        ..Upkeep::default()
+    }
+}
+
+async fn manifests(t: &Table) -> usize {
+    let list = t.head().unwrap().manifest_list().strip_prefix("file://").unwrap().to_owned();
+    iceberg::spec::ManifestList::parse_with_version(&std::fs::read(list).unwrap(), iceberg::spec::FormatVersion::V2)
+        .unwrap()
+        .entries()
+        .len()
+}
+
+#[tokio::test]
+async fn the_newest_snapshots_stay_and_so_does_what_a_reference_names() {
+    let (lake, s) = (Lake::with_upkeep(few()).await, id_data(&[0]));
+    let mut t = lake.table(&s).await;
+    let mut tagged = None;
+    for i in 0..20 {
+        lake.clock.advance(Duration::from_secs(1));
+        t = span(&t, &s, &[plus(i, "x")]).await;
+        if i == 3 {
+            t = t.commit(&Commit::new().with_tag("keep")).await.unwrap();
+            tagged = t.head().cloned();
+        }
+        if i == 10 {
+            t = t.commit(&Commit::new().with_tag("cdc-checkpoint.other.main")).await.unwrap();
+        }
+    }
+    assert_eq!(t.metadata().snapshots().count(), 5 + 2);
+    assert_eq!(t.reference("keep").unwrap().snapshot_id(), tagged.unwrap().snapshot_id());
+    assert_eq!(t.references().collect::<Vec<_>>(), ["cdc-checkpoint.other.main", "keep", "main"]);
+    let lineage = t.newest_with("nobody has this");
+    assert!(lineage.cut && lineage.found.is_none(), "what is older has been forgotten, and it says so");
+
+    lake.clock.advance(Duration::from_secs(61));
+    assert!(t.sweep().await.unwrap() > 0);
+    let kept = t.reference("keep").unwrap().snapshot_id();
+    assert_eq!(rows(t.scan().at_snapshot(kept)).await, ["0|x", "1|x", "2|x", "3|x"]);
+    assert_eq!(all(&t).await.len(), 20);
+    assert_eq!(lake.files("metadata.json").len(), 4);
+}
+
+#[tokio::test]
+async fn old_snapshots_expire_by_age_but_never_the_head() {
+    let (lake, s) = (Lake::with_upkeep(few()).await, id_data(&[0]));
+    let t = span(&span(&lake.table(&s).await, &s, &[plus(1, "a")]).await, &s, &[plus(2, "b")]).await;
+    lake.clock.advance(Duration::from_secs(3_700));
+    let t = t.refresh().await.unwrap();
+    assert_eq!(t.metadata().snapshots().count(), 2, "reading forgets nothing");
+    let t = span(&t, &s, &[plus(3, "c")]).await;
+    assert_eq!(t.metadata().snapshots().count(), 1);
+    assert_eq!(all(&t).await, ["1|a", "2|b", "3|c"]);
+}
+
+#[tokio::test]
+async fn manifests_are_merged_and_old_deletes_still_reach_only_older_rows() {
+    let (lake, s) = (Lake::with_upkeep(few()).await, id_data(&[0]));
+    let mut t = lake.table(&s).await;
+    for i in 0..40 {
+        t = span(&t, &s, &[plus(i % 7, "x"), minus((i + 3) % 7, "x"), plus(100 + i, "y")]).await;
+        assert!(manifests(&t).await <= 8 + 2);
+    }
+    let again = lake.reopened().await.load_table(t.name()).await.unwrap().unwrap();
+    let mut model = BTreeSet::new();
+    for i in 0..40 {
+        model.insert(format!("{}|x", i % 7));
+        model.remove(&format!("{}|x", (i + 3) % 7));
+        model.insert(format!("{}|y", 100 + i));
+    }
+    assert_eq!(all(&again).await, model.into_iter().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn files_of_a_truncated_table_go_when_the_last_snapshot_with_them_has_gone_long_enough() {
+    let (lake, s) = (Lake::with_upkeep(few()).await, id_data(&[0]));
+    let mut t = lake.table(&s).await;
+    for i in 0..4 {
+        t = span(&t, &s, &[plus(i, "x")]).await;
+    }
+    let before = lake.files(".parquet");
+    assert_eq!(before.len(), 8);
+    t = t.truncate([], None).await.unwrap();
+    for i in 0..3 {
+        t = span(&t, &s, &[plus(i, "new")]).await;
+        t.sweep().await.unwrap();
+    }
+    lake.clock.advance(Duration::from_secs(61));
+    t.sweep().await.unwrap();
+    assert!(before.iter().all(|f| f.exists()), "a snapshot before the truncation is still there");
+    for i in 3..8 {
+        t = span(&t, &s, &[plus(i, "new")]).await;
+    }
+    t.sweep().await.unwrap();
+    assert!(before.iter().all(|f| f.exists()), "it expired just now, and a query may be reading it");
+    lake.clock.advance(Duration::from_secs(61));
+    t.sweep().await.unwrap();
+    assert!(before.iter().all(|f| !f.exists()), "nobody can need them");
+    assert_eq!(all(&t).await.len(), 8);
+    for snapshot in t.metadata().snapshots() {
+        rows(t.scan().at_snapshot(snapshot.snapshot_id())).await;
+    }
+    assert_eq!(t.sweep().await.unwrap(), 0, "there is nothing left to do");
+}
+
+#[tokio::test]
+async fn a_sweep_that_was_cut_off_is_taken_up_again() {
+    let (lake, s) = (Lake::with_upkeep(few()).await, id_data(&[0]));
+    let mut t = lake.table(&s).await;
+    let first = span(&t, &s, &[plus(0, "x")]).await;
+    let list = first.head().unwrap().manifest_list().strip_prefix("file://").unwrap().to_owned();
+    t = first;
+    for i in 0..30 {
+        t = span(&t, &s, &[plus(i, "x")]).await;
+    }
+    lake.clock.advance(Duration::from_secs(61));
+    std::fs::remove_file(&list).unwrap();
+    // Another process takes it up.
+    let t = lake.reopened().await.load_table(t.name()).await.unwrap().unwrap();
+    assert!(t.sweep().await.unwrap() > 20);
+    assert_eq!(all(&t).await.len(), 30);
+}
