@@ -12,7 +12,7 @@ pub type OffsetVector = BTreeMap<i32, i64>;
 /// Each record has a key ([`Progress::key`]); the newest record of a key counts. The source reads them to go on where it
 /// stopped; a sink reads them to know schemas, barriers and from where creates are new.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Progress {
     /// Up to where the data is complete.
@@ -99,7 +99,7 @@ pub struct Generation {
 
 /// How far a snapshot is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "phase", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum GenerationState {
     /// Chunks are being read.
     Running,

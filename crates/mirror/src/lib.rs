@@ -1,1 +1,22 @@
-//! A live, exact mirror of a MySQL database in Apache Iceberg tables, as an embeddable library
+#![doc = include_str!("../README.md")]
+
+mod capture;
+mod catalog_view;
+mod clock;
+mod config;
+mod database;
+mod error;
+mod event_records;
+mod mirror;
+mod progress_topic;
+mod sink;
+mod status;
+// mod verify;
+
+pub use catalog_view::{CatalogSnapshot, CatalogTable, StatusReport, TableReport, catalog_snapshots, catalog_tables, status};
+pub use config::{ForeignWrites, LogConfig, LogKind, MirrorConfig, Secret, SinkConfig, SourceConfig};
+pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE, check, discover};
+pub use error::{BoxError, Error, ErrorKind, Result};
+pub use mirror::Mirror;
+pub use status::{MirrorStatus, SourceStatus, TablePhase, TableStatus};
+// pub use verify::{ColumnDifference, Difference, DifferenceKind, TableVerdict, VerifyOptions, VerifyReport, verify};

@@ -1,0 +1,133 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Keeps Apache Iceberg tables an exact, seconds-fresh mirror of a MySQL or MariaDB database.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = EXAMPLE, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLE: &str = "\
+A mirror of your own database:
+  lakehouse init mysql://me@127.0.0.1:3306/shop    look at it and write mirror.toml
+  lakehouse check                                  is everything there?
+  lakehouse run                                    mirror it, until Ctrl-C
+  lakehouse verify                                 source = mirror, row by row
+
+Exit codes: 0 done; 1 a difference was found or a check failed; 2 usage or configuration;
+3 a server, disk or file cannot be reached or refuses; 4 stopped to keep data safe; 130 interrupted.";
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration.
+    #[arg(short = 'c', long, global = true, value_name = "FILE", default_value = "mirror.toml")]
+    pub(crate) config: PathBuf,
+    /// A setting that wins over the file; can be given more than once.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// One JSON document, or JSON lines, instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more; twice: much more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say only what was asked for, and errors.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// The form of log lines.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look at a database and write a commented configuration.
+    Init(InitArgs),
+    /// Check every requirement, and say what fixes those that fail; changes nothing.
+    Check,
+    /// Mirror the database: source, log and tables in one process.
+    Run(RunArgs),
+    /// Compare source and mirror, row by row, while both run.
+    Verify(VerifyArgs),
+    /// Show each table's phase, lag and last commit.
+    Status(StatusArgs),
+    /// List the tables in the catalog.
+    Tables,
+    /// List the snapshots of a table.
+    Snapshots(SnapshotsArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  lakehouse init mysql://me@127.0.0.1:3306/shop\n  lakehouse init --password-file pw mysql://me@db/shop -c shop.toml"
+)]
+pub(crate) struct InitArgs {
+    /// mysql://user@host:port/database (mariadb:// too). The password comes from --password-file, MYSQL_PWD, or a prompt.
+    pub(crate) url: String,
+    /// A file that holds the password.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Overwrite an existing configuration.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lakehouse run --until-caught-up && lakehouse verify")]
+pub(crate) struct RunArgs {
+    /// End when all that was committed at the start is in the tables.
+    #[arg(long)]
+    pub(crate) until_caught_up: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lakehouse verify shop.orders")]
+pub(crate) struct VerifyArgs {
+    /// Tables as database.table; all if none is given.
+    pub(crate) tables: Vec<String>,
+    /// Compare about N percent of each table's key ranges.
+    #[arg(long, value_name = "N%")]
+    pub(crate) sample: Option<String>,
+    /// Who reads the mirror.
+    #[arg(long, value_enum, default_value = "builtin")]
+    pub(crate) engine: Engine,
+    /// Differences to show of each table.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) show: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// Our own reader.
+    Builtin,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Show it again every second.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lakehouse snapshots shop.orders")]
+pub(crate) struct SnapshotsArgs {
+    /// The table, as namespace.table.
+    pub(crate) table: String,
+    /// Show at most so many, the newest first.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+}

@@ -1,0 +1,181 @@
+//! `lakehouse run`.
+
+use super::{interrupted, read_config};
+use crate::Outcome;
+use crate::arguments::{Global, RunArgs};
+use crate::text_table::{duration_ms, grouped};
+use mirror::{Mirror, MirrorConfig, MirrorStatus, Result, TablePhase};
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Without a terminal, a line of progress this often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// On a terminal, the line of progress is redrawn this often.
+const REDRAW_EVERY: Duration = Duration::from_millis(250);
+
+pub(crate) async fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
+    let config = read_config(global)?;
+    announce(global, &config);
+    let mirror = Mirror::start(config).await?;
+    let mut progress = Progress::new(global);
+    let ended = watch(&mirror, args, &mut progress).await;
+    progress.clear();
+    let (was_interrupted, last) = match (ended, mirror.stop().await) {
+        (Ok(interrupted), Ok(last)) => (interrupted, last),
+        (Err(e), _) | (Ok(_), Err(e)) => return Err(e),
+    };
+    progress.name_stops(&last);
+    summarize(global, &last);
+    Ok(match (last.stopped().next().is_some(), was_interrupted && args.until_caught_up) {
+        (true, _) => Outcome::StoppedTables,
+        (false, true) => Outcome::Interrupted,
+        (false, false) => Outcome::Done,
+    })
+}
+
+/// Shows how far the mirror is until it ends, has caught up, or is interrupted; true if it was interrupted.
+async fn watch(mirror: &Mirror, args: &RunArgs, progress: &mut Progress) -> Result<bool> {
+    let caught_up = async { if args.until_caught_up { mirror.caught_up().await } else { std::future::pending().await } };
+    tokio::pin!(caught_up);
+    let interrupt = interrupted();
+    tokio::pin!(interrupt);
+    let mut tick = tokio::time::interval(if progress.terminal { REDRAW_EVERY } else { Duration::from_secs(1) });
+    loop {
+        tokio::select! {
+            done = &mut caught_up => return done.map(|()| false),
+            () = &mut interrupt => return Ok(true),
+            ended = mirror.ended() => return ended.map(|()| false),
+            _ = tick.tick() => progress.show(&mirror.status()),
+        }
+    }
+}
+
+fn announce(global: &Global, config: &MirrorConfig) {
+    if global.quiet || global.json {
+        return;
+    }
+    let source = &config.source;
+    eprintln!(
+        "mirroring {}@{}:{} into {} (catalog {}, commits every {})",
+        source.user,
+        source.hostname,
+        source.port,
+        config.sink.warehouse.display(),
+        config.sink.catalog,
+        duration_ms(u64::try_from(config.sink.commit_interval.as_millis()).unwrap_or(u64::MAX)),
+    );
+    eprintln!("exact profile: unsigned bigints precise, truncates and schema changes followed, tables created and evolved");
+}
+
+fn summarize(global: &Global, status: &MirrorStatus) {
+    if global.json {
+        println!("{}", serde_json::json!(status));
+    } else if !global.quiet {
+        let commits: u64 = status.tables.values().map(|t| t.commits).sum();
+        eprintln!(
+            "stopped: {} changes captured, {} commits to {} tables",
+            grouped(status.source.events),
+            commits,
+            status.tables.len()
+        );
+    }
+}
+
+/// Says how far the mirror is: one line that is redrawn on a terminal, a line now and then elsewhere.
+struct Progress {
+    terminal: bool,
+    silent: bool,
+    json: bool,
+    last_line: Option<Instant>,
+    last_events: (u64, Instant),
+    drawn: bool,
+    snapshot_was_running: bool,
+    named: BTreeSet<String>,
+}
+
+impl Progress {
+    fn new(global: &Global) -> Self {
+        Self {
+            terminal: std::io::stderr().is_terminal() && !global.json,
+            silent: global.quiet,
+            json: global.json,
+            last_line: None,
+            last_events: (0, Instant::now()),
+            drawn: false,
+            snapshot_was_running: false,
+            named: BTreeSet::new(),
+        }
+    }
+
+    fn show(&mut self, status: &MirrorStatus) {
+        self.name_stops(status);
+        let running = status.tables.values().any(|t| t.phase == TablePhase::Snapshot);
+        let finished = self.snapshot_was_running && !running;
+        self.snapshot_was_running = running;
+        if self.silent {
+            return;
+        }
+        let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) || finished;
+        if self.terminal {
+            let line = self.line(status);
+            eprint!("\r\x1b[2K{line}");
+            drop(std::io::stderr().flush());
+            self.drawn = true;
+        } else if due && !status.tables.is_empty() {
+            if self.json {
+                println!("{}", serde_json::json!(status));
+            } else {
+                eprintln!("{}", self.line(status));
+            }
+            self.last_line = Some(Instant::now());
+        }
+    }
+
+    fn line(&mut self, status: &MirrorStatus) -> String {
+        let tables = status.tables.len();
+        let lag: i64 = status.tables.values().map(|t| (t.log_end - t.applied).max(0)).sum();
+        let (before, at) = self.last_events;
+        let seconds = at.elapsed().as_secs_f64().max(0.001);
+        let rate = (status.source.events.saturating_sub(before)) as f64 / seconds;
+        if seconds > 2.0 {
+            self.last_events = (status.source.events, Instant::now());
+        }
+        let snapshots: Vec<_> = status.tables.values().filter(|t| t.phase == TablePhase::Snapshot).collect();
+        if snapshots.is_empty() {
+            return format!(
+                "streaming: {tables} tables, {} changes, {rate:.0}/s, {lag} records behind",
+                grouped(status.source.events)
+            );
+        }
+        let rows: u64 = snapshots.iter().map(|t| t.snapshot_rows).sum();
+        let estimate: u64 = snapshots.iter().map(|t| t.snapshot_estimate.unwrap_or(t.snapshot_rows)).sum();
+        let left = if rate > 0.0 {
+            format!(", about {} left", duration_ms((estimate.saturating_sub(rows) as f64 / rate * 1000.0) as u64))
+        } else {
+            String::new()
+        };
+        format!(
+            "snapshot: {} of {tables} tables, {} of about {} rows, {rate:.0}/s{left}",
+            snapshots.len(),
+            grouped(rows),
+            grouped(estimate)
+        )
+    }
+
+    /// Names each stopped table once, as an error.
+    fn name_stops(&mut self, status: &MirrorStatus) {
+        for (table, message) in status.stopped() {
+            if self.named.insert(table.to_owned()) {
+                self.clear();
+                eprintln!("error: {} has stopped: {}", table, message.replace('\n', "\n  "));
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.drawn) {
+            eprint!("\r\x1b[2K");
+        }
+    }
+}

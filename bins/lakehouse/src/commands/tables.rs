@@ -1,0 +1,47 @@
+//! `lakehouse tables`.
+
+use super::read_config;
+use crate::Outcome;
+use crate::arguments::Global;
+use crate::text_table::{TextTable, bytes, grouped};
+use mirror::Result;
+
+pub(crate) async fn run(global: &Global) -> Result<Outcome> {
+    let config = read_config(global)?;
+    let tables = mirror::catalog_tables(&config).await?;
+    if global.json {
+        println!("{}", serde_json::json!({ "catalog": config.sink.catalog, "tables": tables }));
+        return Ok(Outcome::Done);
+    }
+    println!("catalog {}: {} tables", config.sink.catalog, tables.len());
+    let mut out = TextTable::new(&[
+        "table",
+        ">records",
+        ">deletes",
+        ">data files",
+        ">delete files",
+        ">size",
+        ">snapshots",
+        "columns",
+        "location",
+    ]);
+    for t in &tables {
+        out.row([
+            t.name.clone(),
+            grouped(t.records),
+            grouped(t.deletes),
+            grouped(t.data_files),
+            grouped(t.delete_files),
+            bytes(t.size_bytes),
+            grouped(t.snapshots),
+            t.columns.to_string(),
+            t.location.clone(),
+        ]);
+    }
+    if out.is_empty() {
+        println!("next: lakehouse run");
+    } else {
+        print!("{}", out.render());
+    }
+    Ok(Outcome::Done)
+}

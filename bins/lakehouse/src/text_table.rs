@@ -1,0 +1,111 @@
+//! Aligned columns for people.
+
+/// A table: a header, rows, and which columns hold numbers (aligned right).
+pub(crate) struct TextTable {
+    header: Vec<String>,
+    right: Vec<bool>,
+    rows: Vec<Vec<String>>,
+}
+
+impl TextTable {
+    /// A table with these columns; a name that begins with `>` is a column of numbers.
+    pub(crate) fn new(columns: &[&str]) -> Self {
+        Self {
+            header: columns.iter().map(|c| c.trim_start_matches('>').to_owned()).collect(),
+            right: columns.iter().map(|c| c.starts_with('>')).collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row; missing cells are empty.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let mut row: Vec<String> = cells.into_iter().collect();
+        row.resize(self.header.len(), String::new());
+        self.rows.push(row);
+    }
+
+    /// True if no row was added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The text, indented by two spaces, without trailing blanks.
+    pub(crate) fn render(&self) -> String {
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].chars().count());
+            cells.chain([self.header[column].chars().count()]).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
+        let mut out = String::new();
+        for row in std::iter::once(&self.header).chain(&self.rows) {
+            let mut line = String::from(" ");
+            for (column, cell) in row.iter().enumerate() {
+                let pad = " ".repeat(widths[column].saturating_sub(cell.chars().count()));
+                line.push(' ');
+                if self.right[column] {
+                    line.extend([pad.as_str(), cell]);
+                } else {
+                    line.extend([cell, pad.as_str()]);
+                }
+                line.push(' ');
+            }
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// 1234567 as `1,234,567`.
+pub(crate) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Bytes as people read them: `12 B`, `3.4 KiB`, `1.2 GiB`.
+pub(crate) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (n as f64, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// Milliseconds as people read them: `340 ms`, `2.1 s`, `3 min`, `5 h`.
+pub(crate) fn duration_ms(ms: u64) -> String {
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..120_000 => format!("{:.1} s", ms as f64 / 1000.0),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        _ => format!("{} h", ms / 3_600_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_align_left_and_numbers_right() {
+        let mut t = TextTable::new(&["table", ">rows"]);
+        t.row(["orders".into(), "104".into()]);
+        t.row(["geom".into(), "3".into()]);
+        assert_eq!(t.render(), "  table   rows\n  orders   104\n  geom       3\n");
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        assert_eq!((grouped(7), grouped(1_234), grouped(1_234_567)), ("7".into(), "1,234".into(), "1,234,567".into()));
+        assert_eq!((bytes(12), bytes(3_500)), ("12 B".into(), "3.4 KiB".into()));
+        assert_eq!((duration_ms(12), duration_ms(2_140)), ("12 ms".into(), "2.1 s".into()));
+    }
+}

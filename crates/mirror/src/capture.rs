@@ -1,0 +1,337 @@
+//! The source half: what a [`ChangeSource`] yields becomes Debezium events and progress records in the log, each batch in one
+//! log transaction.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::event_records::EventRecords;
+use crate::progress_topic::ProgressState;
+use cdc_core::{
+    Barrier, BarrierKind, ChangeSource, GenerationState, Mark, OffsetVector, Progress, SchemaVersion, SourceBatch, SourceItem,
+    SourcePosition, TableId, TableSchema, TableStop, TopicRouter,
+};
+use change_log::{Append, ChangeLog, Producer, Records, RecordsBuilder, TopicSpec, Transaction};
+use debezium_format::{Encoder, EncoderConfig};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// Transactions that may wait for the disk while the next one is encoded.
+const APPENDS_IN_FLIGHT: usize = 2;
+
+/// The log holds everything up to here; published after each durable append.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Captured {
+    /// The source's position.
+    pub(crate) position: Option<SourcePosition>,
+    /// The offset after the last record, per topic.
+    pub(crate) next_offsets: HashMap<String, i64>,
+    /// Row events so far, since this process began.
+    pub(crate) events: u64,
+    /// Tables that the source stopped.
+    pub(crate) stops: Vec<TableStop>,
+}
+
+/// The writing side of one source. There is one per log and topic prefix: a second one fences the first.
+pub(crate) struct Capture {
+    log: Arc<dyn ChangeLog>,
+    router: TopicRouter,
+    encoder_config: EncoderConfig,
+    producer: Option<Box<dyn Producer>>,
+    tables: HashMap<TableId, CapturedTable>,
+    topic_owner: HashMap<String, TableId>,
+    progress_next: i64,
+    captured: watch::Sender<Captured>,
+    draft: Captured,
+}
+
+struct CapturedTable {
+    topic: String,
+    schema: Arc<TableSchema>,
+    encoder: Encoder,
+    next: i64,
+    history: History,
+}
+
+/// What stays the same when a table gets a new schema version.
+#[derive(Debug, Clone, Default)]
+struct History {
+    last_barrier: u64,
+    generation: u64,
+    generation_began: OffsetVector,
+}
+
+/// One log transaction that is being put together.
+#[derive(Default)]
+struct Draft {
+    events: Vec<(String, RecordsBuilder)>,
+    progress: Vec<Progress>,
+    count: u64,
+}
+
+impl Draft {
+    fn builder(&mut self, topic: &str) -> &mut RecordsBuilder {
+        let at = match self.events.iter().position(|(t, _)| t == topic) {
+            Some(at) => at,
+            None => {
+                self.events.push((topic.to_owned(), RecordsBuilder::new()));
+                self.events.len() - 1
+            }
+        };
+        &mut self.events[at].1
+    }
+}
+
+/// A transaction on its way to the log, and what will be true once it is there.
+struct InFlight {
+    transaction: Transaction,
+    then: Captured,
+}
+
+/// The log's writing side before the source is connected: the predecessor is fenced, and what it left is read.
+///
+/// In this order, so that nothing is written after it was read.
+pub(crate) struct Fenced {
+    log: Arc<dyn ChangeLog>,
+    router: TopicRouter,
+    producer: Box<dyn Producer>,
+    /// What the predecessor left.
+    pub(crate) state: ProgressState,
+}
+
+impl Fenced {
+    /// Fences the predecessor, then reads the progress topic to its end.
+    pub(crate) async fn open(log: Arc<dyn ChangeLog>, router: TopicRouter) -> Result<Self> {
+        let topic = router.progress_topic();
+        let producer = log.producer(&format!("cdc-source-{}", router.prefix())).await?;
+        log.create_topic(&topic, TopicSpec { partitions: 1, compacted: true }).await?;
+        let mut state = ProgressState::default();
+        state.advance(log.as_ref(), &topic).await?;
+        Ok(Self { log, router, producer, state })
+    }
+
+    /// Goes on where the predecessor stopped; returns also what it was followed by.
+    pub(crate) async fn begin(
+        self,
+        encoder_config: EncoderConfig,
+    ) -> Result<(Capture, ProgressState, watch::Receiver<Captured>)> {
+        let mut capture = Capture {
+            progress_next: self.log.offsets(&self.router.progress_topic(), 0).await?.next,
+            router: self.router,
+            encoder_config,
+            producer: Some(self.producer),
+            tables: HashMap::new(),
+            topic_owner: HashMap::new(),
+            captured: watch::channel(Captured::default()).0,
+            draft: Captured { position: self.state.position.clone(), ..Captured::default() },
+            log: self.log,
+        };
+        for (table, progress) in &self.state.tables {
+            capture.draft.stops.extend(progress.stop.clone());
+            if let Some(version) = progress.schemas.values().next_back() {
+                let history = History {
+                    last_barrier: progress.barriers.keys().next_back().copied().unwrap_or(0),
+                    generation: progress.generation.as_ref().map_or(0, |g| g.number),
+                    generation_began: progress.generation.as_ref().map(|g| g.began_at.clone()).unwrap_or_default(),
+                };
+                capture.adopt(table, Arc::new(version.schema.clone()), history).await?;
+            }
+        }
+        capture.note_offsets();
+        capture.captured.send_replace(capture.draft.clone());
+        let receiver = capture.captured.subscribe();
+        Ok((capture, self.state, receiver))
+    }
+}
+
+impl Capture {
+    /// Runs until the source ends or fails, or it is asked to stop. Everything that was taken from the source is durable when this
+    /// returns `Ok`.
+    pub(crate) async fn run(mut self, mut source: impl ChangeSource, mut stop: watch::Receiver<bool>) -> Result<()> {
+        let Some(mut producer) = self.producer.take() else { return Ok(()) };
+        let (send, mut receive) = mpsc::channel::<InFlight>(APPENDS_IN_FLIGHT);
+        let captured = self.captured.clone();
+        let appender = async move {
+            while let Some(in_flight) = receive.recv().await {
+                let appended = producer.append(in_flight.transaction).await?;
+                for (topic, partition, next) in &appended.next_offsets {
+                    let expected = in_flight.then.next_offsets.get(topic);
+                    if expected.is_some_and(|expected| expected != next) {
+                        return Err(Error::new(
+                            ErrorKind::Unsafe,
+                            format!(
+                                "{topic}, partition {partition}, ends at offset {next} where {expected:?} was expected: someone else writes to this log\n  → stop the other writer; this one has stopped"
+                            ),
+                        ));
+                    }
+                }
+                captured.send_replace(in_flight.then);
+            }
+            Ok(())
+        };
+        let encoder = async move {
+            loop {
+                let batch = tokio::select! {
+                    batch = source.next() => batch?,
+                    _ = stop.wait_for(|stop| *stop) => None,
+                };
+                let Some(batch) = batch else { break };
+                let in_flight = self.encode(batch).await?;
+                if send.send(in_flight).await.is_err() {
+                    break; // the appender failed, and says why
+                }
+            }
+            Ok::<(), Error>(())
+        };
+        let (appended, encoded) = tokio::join!(appender, encoder);
+        appended.and(encoded)
+    }
+
+    async fn encode(&mut self, batch: SourceBatch) -> Result<InFlight> {
+        let mut draft = Draft::default();
+        for item in batch.items {
+            self.item(item, &mut draft).await?;
+        }
+        draft.progress.push(Progress::Position(batch.position.clone()));
+        let mut appends: Vec<Append> = draft
+            .events
+            .into_iter()
+            .filter(|(_, builder)| !builder.is_empty())
+            .map(|(topic, builder)| Append { topic, partition: 0, records: builder.finish() })
+            .collect();
+        let progress = progress_records(&draft.progress)?;
+        self.progress_next += draft.progress.len() as i64;
+        appends.push(Append { topic: self.router.progress_topic(), partition: 0, records: progress });
+        self.draft.position = Some(batch.position);
+        self.draft.events += draft.count;
+        self.note_offsets();
+        Ok(InFlight { transaction: Transaction { appends }, then: self.draft.clone() })
+    }
+
+    fn note_offsets(&mut self) {
+        for table in self.tables.values() {
+            self.draft.next_offsets.insert(table.topic.clone(), table.next);
+        }
+        self.draft.next_offsets.insert(self.router.progress_topic(), self.progress_next);
+    }
+
+    async fn item(&mut self, item: SourceItem, draft: &mut Draft) -> Result<()> {
+        match item {
+            SourceItem::Schema { schema, .. } => {
+                let table = schema.table.clone();
+                if self.tables.get(&table).is_some_and(|known| key_ids(&known.schema) != key_ids(&schema)) {
+                    self.barrier(&table, BarrierKind::KeyChange, draft)?;
+                }
+                let (pending, history) = match self.tables.get(&table) {
+                    Some(known) => (Some(known.next), known.history.clone()),
+                    None => (None, History::default()),
+                };
+                self.adopt(&table, schema.clone(), history).await?;
+                let known = self.known(&table)?;
+                if let Some(pending) = pending {
+                    known.next = pending; // records of this very draft are counted already
+                }
+                draft.progress.push(Progress::Schema(SchemaVersion {
+                    schema: schema.as_ref().clone(),
+                    topic: known.topic.clone(),
+                    starts_at: known.here(),
+                }));
+            }
+            SourceItem::Changes(batch) => {
+                let known = self.known(&batch.schema.table)?;
+                let topic = known.topic.clone();
+                let mut sink = EventRecords::new(draft.builder(&topic));
+                let events = known.encoder.encode(&batch, &mut sink)?;
+                sink.finish()?;
+                known.next += events as i64;
+                draft.count += batch.changes.len() as u64;
+            }
+            SourceItem::Barrier { table, kind } => self.barrier(&table, kind, draft)?,
+            SourceItem::Generation(mut generation) => {
+                let known = self.known(&generation.table)?;
+                if generation.number != known.history.generation {
+                    known.history.generation = generation.number;
+                    known.history.generation_began = known.here();
+                }
+                generation.began_at = known.history.generation_began.clone();
+                if let GenerationState::Complete { ended_at } = &mut generation.state {
+                    *ended_at = known.here();
+                }
+                draft.progress.push(Progress::Generation(generation));
+            }
+            SourceItem::CreatesAreNew { table, generation } => {
+                let here = self.known(&table)?.here();
+                draft.progress.push(Progress::Mark(Mark { table, generation, creates_are_new_from: here }));
+            }
+            SourceItem::Stop(stop) => {
+                self.draft.stops.retain(|s| s.table != stop.table);
+                self.draft.stops.push(stop.clone());
+                draft.progress.push(Progress::Stop(stop));
+            }
+            other => {
+                return Err(Error::new(
+                    ErrorKind::Other,
+                    format!("the source yielded something that this version cannot keep: {other:?}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn barrier(&mut self, table: &TableId, kind: BarrierKind, draft: &mut Draft) -> Result<()> {
+        let known = self.known(table)?;
+        known.history.last_barrier += 1;
+        let barrier = Barrier { table: table.clone(), number: known.history.last_barrier, kind, at: known.here() };
+        draft.progress.push(Progress::Barrier(barrier));
+        Ok(())
+    }
+
+    /// Makes the table's topic if it is new, and compiles its encoder.
+    async fn adopt(&mut self, table: &TableId, schema: Arc<TableSchema>, history: History) -> Result<()> {
+        let topic = self.router.data_topic(table);
+        if let Some(other) = self.topic_owner.get(&topic).filter(|other| *other != table) {
+            return Err(Error::new(
+                ErrorKind::Unsafe,
+                format!(
+                    "the tables {other} and {table} would share the topic {topic}: characters that a topic cannot have become _\n  → leave one of them out with table.exclude.list"
+                ),
+            ));
+        }
+        self.topic_owner.insert(topic.clone(), table.clone());
+        self.log.create_topic(&topic, TopicSpec { partitions: 1, compacted: false }).await?;
+        let next = self.log.offsets(&topic, 0).await?.next;
+        let encoder = Encoder::new(&self.encoder_config, schema.clone(), &topic)?;
+        self.tables.insert(table.clone(), CapturedTable { topic, schema, encoder, next, history });
+        Ok(())
+    }
+
+    fn known(&mut self, table: &TableId) -> Result<&mut CapturedTable> {
+        self.tables.get_mut(table).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Other,
+                format!("the source yielded changes of {table} before its schema: a fault of the source"),
+            )
+        })
+    }
+}
+
+impl CapturedTable {
+    /// The place after all records of the table so far, those of the current draft included.
+    fn here(&self) -> OffsetVector {
+        OffsetVector::from([(0, self.next)])
+    }
+}
+
+fn key_ids(schema: &TableSchema) -> Vec<i32> {
+    schema.key_columns().map(|c| c.field_id).collect()
+}
+
+fn progress_records(progress: &[Progress]) -> Result<Records> {
+    let mut builder = RecordsBuilder::new();
+    let headers = builder.headers(&[])?;
+    for item in progress {
+        let fault = |e: serde_json::Error| Error::new(ErrorKind::Other, format!("a progress record cannot be written: {e}"));
+        let key = serde_json::to_vec(&item.key()).map_err(fault)?;
+        let value = serde_json::to_vec(item).map_err(fault)?;
+        builder.push(Some(&key), Some(&value), headers, crate::clock::now_ms())?;
+    }
+    Ok(builder.finish())
+}

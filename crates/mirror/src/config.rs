@@ -1,0 +1,356 @@
+//! What can be set, from a file or through [`MirrorConfig`]'s fields.
+
+mod edit_distance;
+mod keys;
+mod secret;
+mod settings;
+mod substitute;
+
+pub use secret::Secret;
+
+use crate::error::{Error, Result};
+use keys::Section::{Log, Sink, Source};
+use settings::Settings;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything that a mirror needs to know. [`MirrorConfig::read`] takes it from a file, [`MirrorConfig::new`] starts from defaults.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MirrorConfig {
+    /// The database.
+    pub source: SourceConfig,
+    /// The change log.
+    pub log: LogConfig,
+    /// The tables.
+    pub sink: SinkConfig,
+    /// Settings that were accepted and ignored, a line each.
+    pub notes: Vec<String>,
+}
+
+/// The database to mirror. Names in brackets are the file's keys.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceConfig {
+    /// Host name or address (`database.hostname`).
+    pub hostname: String,
+    /// TCP port (`database.port`), 3306.
+    pub port: u16,
+    /// User (`database.user`); needs REPLICATION SLAVE, REPLICATION CLIENT and SELECT.
+    pub user: String,
+    /// Password (`database.password`).
+    pub password: Secret,
+    /// Our id among the server's replicas (`database.server.id`); random if `None`.
+    pub server_id: Option<u32>,
+    /// TLS: `disabled`, `preferred`, `required`, `verify_ca`, `verify_identity` (`database.ssl.mode`).
+    pub ssl_mode: String,
+    /// A PEM file of certificate authorities (`database.ssl.truststore`).
+    pub ssl_ca: Option<PathBuf>,
+    /// Regular expressions of databases (`database.include.list`, `database.exclude.list`).
+    pub database_include: Option<String>,
+    /// See `database_include`.
+    pub database_exclude: Option<String>,
+    /// Regular expressions of `database.table` (`table.include.list`, `table.exclude.list`).
+    pub table_include: Option<String>,
+    /// See `table_include`.
+    pub table_exclude: Option<String>,
+    /// Prefix of topics and name of the source (`topic.prefix`).
+    pub topic_prefix: String,
+    /// `initial`, `no_data`, `initial_only` (`snapshot.mode`).
+    pub snapshot_mode: String,
+    /// Rows per chunk (`snapshot.fetch.size`).
+    pub snapshot_fetch_size: u32,
+    /// Chunks read side by side (`snapshot.max.threads`).
+    pub snapshot_max_threads: usize,
+    /// Bytes that the source may hold (`memory.budget.bytes`).
+    pub memory_budget: usize,
+    /// A larger source transaction is split over log transactions (`transaction.max.bytes`).
+    pub transaction_max_bytes: usize,
+    /// Connect time-out (`connect.timeout.ms`).
+    pub connect_timeout: Duration,
+}
+
+/// The change log between source and sink.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogConfig {
+    /// Where it is.
+    pub kind: LogKind,
+    /// How long applied records are kept (`log.retention.ms`), 24 h.
+    pub retention: Duration,
+    /// Beyond this size a stopped table no longer holds the log back (`log.retention.bytes`); 0 is no limit.
+    pub retention_bytes: u64,
+    /// Size of a segment file (`log.segment.bytes`), 64 MiB.
+    pub segment_bytes: u64,
+}
+
+/// The kinds of log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogKind {
+    /// Segment files in a folder (`type = "local"`, `dir`).
+    Local(PathBuf),
+    /// In memory: for tests and trials; a restart reads everything again (`type = "memory"`).
+    Memory,
+}
+
+/// The Iceberg side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SinkConfig {
+    /// The sink's id (`name`): its commits carry it, and a table of another id is refused. No dots.
+    pub id: String,
+    /// The catalog's name (`iceberg.catalog`), `lake`.
+    pub catalog: String,
+    /// The catalog's SQLite file (`iceberg.catalog.uri`, `jdbc:sqlite:PATH` or a path); default `catalog.db` in the warehouse.
+    pub catalog_path: PathBuf,
+    /// The folder of the tables' files (`iceberg.catalog.warehouse`), `./warehouse`.
+    pub warehouse: PathBuf,
+    /// Time between two commits of a table (`iceberg.control.commit.interval-ms`), 1 s.
+    pub commit_interval: Duration,
+    /// Make tables that are missing (`iceberg.tables.auto-create-enabled`), yes.
+    pub auto_create: bool,
+    /// Follow schema changes (`iceberg.tables.evolve-schema-enabled`), yes.
+    pub evolve: bool,
+    /// Commits of others on the branch: stop the table, or warn (`iceberg.foreign.writes`).
+    pub foreign_writes: ForeignWrites,
+    /// Bytes that all tables together may hold before they write (`iceberg.memory.budget.bytes`).
+    pub memory_budget: usize,
+}
+
+/// What to do when someone else changed rows of a mirrored table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForeignWrites {
+    /// Stop the table.
+    Stop,
+    /// Go on, say so, and treat every insert as an upsert.
+    Warn,
+}
+
+impl MirrorConfig {
+    /// Defaults for a database: local log in `./log`, warehouse in `./warehouse`, both under `base`.
+    pub fn new(hostname: &str, port: u16, user: &str, password: Secret, base: &Path) -> Self {
+        Self {
+            source: SourceConfig {
+                hostname: hostname.to_owned(),
+                port,
+                user: user.to_owned(),
+                password,
+                server_id: None,
+                ssl_mode: "preferred".to_owned(),
+                ssl_ca: None,
+                database_include: None,
+                database_exclude: None,
+                table_include: None,
+                table_exclude: None,
+                topic_prefix: "mirror".to_owned(),
+                snapshot_mode: "initial".to_owned(),
+                snapshot_fetch_size: 10_000,
+                snapshot_max_threads: 2,
+                memory_budget: 96 << 20,
+                transaction_max_bytes: 32 << 20,
+                connect_timeout: Duration::from_secs(30),
+            },
+            log: LogConfig {
+                kind: LogKind::Local(base.join("log")),
+                retention: Duration::from_secs(24 * 3600),
+                retention_bytes: 0,
+                segment_bytes: 64 << 20,
+            },
+            sink: SinkConfig {
+                id: "mirror".to_owned(),
+                catalog: "lake".to_owned(),
+                catalog_path: base.join("warehouse").join("catalog.db"),
+                warehouse: base.join("warehouse"),
+                commit_interval: Duration::from_secs(1),
+                auto_create: true,
+                evolve: true,
+                foreign_writes: ForeignWrites::Stop,
+                memory_budget: 128 << 20,
+            },
+            notes: Vec::new(),
+        }
+    }
+
+    /// Reads a configuration file; each of `overrides` is `key=value` and wins over the file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration): a file that cannot be read, an unknown key (with the name
+    /// that was probably meant), a value that does not parse, a reference that cannot be resolved.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
+        Self::from_settings(Settings::read(path, overrides)?)
+    }
+
+    fn from_settings(s: Settings) -> Result<Self> {
+        let mut c = Self::new(
+            s.required(Source, "database.hostname")?,
+            s.parsed(Source, "database.port", "a port, 1 to 65535", 3306)?,
+            s.required(Source, "database.user")?,
+            Secret::new(s.text(Source, "database.password").unwrap_or_default()),
+            &s.base,
+        );
+        let owned = |name| s.text(Source, name).map(str::to_owned);
+        let source = &mut c.source;
+        if s.text(Source, "database.server.id").is_some() {
+            source.server_id = Some(s.parsed(Source, "database.server.id", "a number, 1 to 4294967295", 1)?);
+        }
+        source.ssl_mode = s.text(Source, "database.ssl.mode").unwrap_or("preferred").to_lowercase();
+        source.ssl_ca = s.text(Source, "database.ssl.truststore").map(|p| s.base.join(p));
+        source.database_include = owned("database.include.list");
+        source.database_exclude = owned("database.exclude.list");
+        source.table_include = owned("table.include.list");
+        source.table_exclude = owned("table.exclude.list");
+        s.required(Source, "topic.prefix")?.clone_into(&mut source.topic_prefix);
+        if let Some(mode) = s.text(Source, "snapshot.mode") {
+            mode.clone_into(&mut source.snapshot_mode);
+        }
+        source.snapshot_fetch_size =
+            s.parsed(Source, "snapshot.fetch.size", "a number of rows", source.snapshot_fetch_size)?.max(1);
+        source.snapshot_max_threads = s.parsed(Source, "snapshot.max.threads", "a number", source.snapshot_max_threads)?.max(1);
+        source.memory_budget = s.parsed(Source, "memory.budget.bytes", "a number of bytes", source.memory_budget)?;
+        source.transaction_max_bytes =
+            s.parsed(Source, "transaction.max.bytes", "a number of bytes", source.transaction_max_bytes)?;
+        source.connect_timeout = Duration::from_millis(s.parsed(Source, "connect.timeout.ms", "milliseconds", 30_000)?);
+        c.log.kind = match s.text(Log, "type").unwrap_or("local") {
+            "local" => LogKind::Local(s.path(Log, "dir", "log")),
+            "memory" => LogKind::Memory,
+            other => {
+                return Err(Error::configuration(format!(
+                    "[log] \"type\" = \"{other}\" is not there yet\n  → write \"local\" (segment files in \"dir\") or \"memory\""
+                )));
+            }
+        };
+        c.log.retention = Duration::from_millis(s.parsed(Log, "log.retention.ms", "milliseconds", 24 * 3_600_000)?);
+        c.log.retention_bytes = s.parsed(Log, "log.retention.bytes", "a number of bytes", 0)?;
+        c.log.segment_bytes = s.parsed(Log, "log.segment.bytes", "a number of bytes", 64 << 20)?;
+        c.apply_sink(&s)?;
+        c.notes = s.notes;
+        Ok(c)
+    }
+
+    fn apply_sink(&mut self, s: &Settings) -> Result<()> {
+        let sink = &mut self.sink;
+        self.source.topic_prefix.replace('.', "-").clone_into(&mut sink.id);
+        if let Some(id) = s.text(Sink, "name") {
+            id.clone_into(&mut sink.id);
+        }
+        if sink.id.contains('.') {
+            return Err(Error::configuration(format!(
+                "[sink] \"name\" = \"{}\" must not have a dot: it becomes part of a tag's name",
+                sink.id
+            )));
+        }
+        if let Some(name) = s.text(Sink, "iceberg.catalog") {
+            name.clone_into(&mut sink.catalog);
+        }
+        let kind = s.text(Sink, "iceberg.catalog.type").unwrap_or("jdbc");
+        if !matches!(kind, "jdbc" | "sql") {
+            return Err(Error::configuration(format!(
+                "[sink] \"iceberg.catalog.type\" = \"{kind}\" is not there yet\n  → write \"jdbc\": a SQL catalog in a SQLite file"
+            )));
+        }
+        let warehouse = s.text(Sink, "iceberg.catalog.warehouse").unwrap_or("warehouse");
+        sink.warehouse = s.base.join(warehouse.strip_prefix("file://").unwrap_or(warehouse));
+        sink.catalog_path = match s.text(Sink, "iceberg.catalog.uri") {
+            None => sink.warehouse.join("catalog.db"),
+            Some(uri) => {
+                let path = uri.strip_prefix("jdbc:sqlite:").or_else(|| uri.strip_prefix("sqlite:")).unwrap_or(uri);
+                let path = path.strip_prefix("file:").or_else(|| path.strip_prefix("//")).unwrap_or(path);
+                if path.contains("://") || path.starts_with("jdbc:") {
+                    return Err(Error::configuration(format!(
+                        "[sink] \"iceberg.catalog.uri\" = \"{uri}\" is not there yet\n  → write jdbc:sqlite:PATH"
+                    )));
+                }
+                s.base.join(path)
+            }
+        };
+        sink.commit_interval =
+            Duration::from_millis(s.parsed(Sink, "iceberg.control.commit.interval-ms", "milliseconds", 1000)?);
+        sink.auto_create = s.parsed(Sink, "iceberg.tables.auto-create-enabled", "true or false", true)?;
+        sink.evolve = s.parsed(Sink, "iceberg.tables.evolve-schema-enabled", "true or false", true)?;
+        match s.text(Sink, "iceberg.tables.mode").unwrap_or("upsert") {
+            "upsert" => {}
+            other => {
+                return Err(Error::configuration(format!(
+                    "[sink] \"iceberg.tables.mode\" = \"{other}\" is not there yet\n  → write \"upsert\": tables that equal the source"
+                )));
+            }
+        }
+        sink.foreign_writes = match s.text(Sink, "iceberg.foreign.writes").unwrap_or("stop") {
+            "stop" => ForeignWrites::Stop,
+            "warn" => ForeignWrites::Warn,
+            other => {
+                return Err(Error::configuration(format!(
+                    "[sink] \"iceberg.foreign.writes\" = \"{other}\" must be stop or warn"
+                )));
+            }
+        };
+        sink.memory_budget = s.parsed(Sink, "iceberg.memory.budget.bytes", "a number of bytes", sink.memory_budget)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const MINIMAL: &str = "[source]\n\"database.hostname\" = \"db\"\n\"database.user\" = \"u\"\n\"topic.prefix\" = \"shop\"\n";
+
+    fn parse(text: &str, overrides: &[&str]) -> Result<MirrorConfig> {
+        let overrides: Vec<String> = overrides.iter().map(|s| (*s).to_owned()).collect();
+        MirrorConfig::from_settings(Settings::parse(text, "mirror.toml", "/base".into(), &overrides)?)
+    }
+
+    fn refused(text: &str, overrides: &[&str]) -> String {
+        let e = parse(text, overrides).unwrap_err();
+        assert_eq!(e.exit_code(), 2);
+        e.to_string()
+    }
+
+    #[test]
+    fn a_minimal_file_gets_defaults_that_work() {
+        let c = parse(MINIMAL, &[]).unwrap();
+        assert_eq!((c.source.port, c.source.ssl_mode.as_str()), (3306, "preferred"));
+        assert_eq!(c.log.kind, LogKind::Local("/base/log".into()));
+        assert_eq!(c.sink.catalog_path, PathBuf::from("/base/warehouse/catalog.db"));
+        assert_eq!((c.sink.id.as_str(), c.sink.commit_interval), ("shop", Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn nested_tables_are_their_dotted_keys_and_set_wins() {
+        let text = format!(
+            "{MINIMAL}[source.table]\ninclude.list = [\"a\\\\.b\", \"a\\\\.c\"]\n[sink.iceberg.catalog]\nwarehouse = \"w\"\n"
+        );
+        let c = parse(&text, &["database.port=3307", "sink.iceberg.catalog.warehouse=/w2"]).unwrap();
+        assert_eq!(c.source.table_include.as_deref(), Some("a\\.b,a\\.c"));
+        assert_eq!((c.source.port, c.sink.warehouse), (3307, PathBuf::from("/w2")));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
+        assert_eq!(
+            refused(&format!("{MINIMAL}\"tabel.include.list\" = \"x\"\n"), &[]),
+            "mirror.toml: unknown key [source] \"tabel.include.list\"\n  → did you mean \"table.include.list\"?"
+        );
+        assert!(refused(MINIMAL, &["iceberg.catlog=x"]).contains("did you mean \"iceberg.catalog\"?"));
+        assert!(refused(&format!("{MINIMAL}\"iceberg.catalog\" = \"x\"\n"), &[]).contains("it belongs in [sink]"));
+    }
+
+    #[test]
+    fn a_key_that_would_change_the_mirror_is_refused_and_a_needless_one_is_noted() {
+        assert!(refused(&format!("{MINIMAL}\"message.key.columns\" = \"a:b\"\n"), &[]).contains("not supported yet"));
+        assert!(refused(&format!("{MINIMAL}\"decimal.handling.mode\" = \"double\"\n"), &[]).contains("\"precise\""));
+        let c = parse(&format!("{MINIMAL}\"max.batch.size\" = 4096\n\"decimal.handling.mode\" = \"precise\"\n"), &[]).unwrap();
+        assert_eq!(c.notes, ["\"max.batch.size\" is not needed and ignored: batches are bounded in bytes"]);
+    }
+
+    #[test]
+    fn unquoted_keys_that_clash_are_explained() {
+        let e = refused(&format!("{MINIMAL}[sink]\niceberg.catalog = \"x\"\niceberg.catalog.type = \"jdbc\"\n"), &[]);
+        assert!(e.contains("write dotted keys in quotes"), "{e}");
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let c = parse(&format!("{MINIMAL}\"database.password\" = \"hunter2\"\n"), &[]).unwrap();
+        assert_eq!(c.source.password.expose(), "hunter2");
+        assert!(!format!("{c:?}").contains("hunter2"));
+    }
+}

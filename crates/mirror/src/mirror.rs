@@ -1,0 +1,397 @@
+//! A mirror as one object: started from a configuration, watched, asked to stop.
+
+use crate::capture::{Captured, Fenced};
+use crate::clock::now_ms;
+use crate::config::{LogKind, MirrorConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress_topic::ProgressState;
+use crate::sink::{ProgressFollower, TableHandle, TableTask, mirrored_name};
+use crate::status::{MirrorStatus, SourceStatus, StatusFile, TablePhase, TableStatus};
+use cdc_core::{GenerationState, SourcePosition, TableId, TopicRouter};
+use change_log::{ChangeLog, LocalLog, LocalLogConfig, MemoryLog};
+use debezium_format::{Connector, Converter, EncoderConfig, Profile};
+use iceberg_writer::{Catalog, CatalogConfig, TableName};
+use mysql_source::{MysqlSource, MysqlSourceConfig, ServerKind};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How often the status is brought up to date, in memory and in its file.
+const STATUS_EVERY: Duration = Duration::from_millis(200);
+/// Tables that share the memory budget at a time; more tables have smaller shares.
+const SMALLEST_SPAN: usize = 1 << 20;
+
+/// A running mirror: source, log and tables in this process.
+///
+/// ```no_run
+/// # async fn example() -> mirror::Result<()> {
+/// let config = mirror::MirrorConfig::read("mirror.toml".as_ref(), &[])?;
+/// let mirror = mirror::Mirror::start(config).await?;
+/// mirror.caught_up().await?;
+/// println!("{:?}", mirror.status().tables.keys());
+/// mirror.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping it without [`stop`](Self::stop) ends it like a crash would: nothing is lost, the next start goes on.
+pub struct Mirror {
+    source: MysqlSourceConfig,
+    status: watch::Receiver<MirrorStatus>,
+    stop: watch::Sender<bool>,
+    ended: watch::Receiver<Option<End>>,
+    task: JoinHandle<()>,
+}
+
+/// Why a mirror ended by itself.
+#[derive(Debug, Clone)]
+struct End(Option<(ErrorKind, String)>);
+
+impl Mirror {
+    /// Starts a mirror: opens log and catalog, fences a predecessor, goes on where it stopped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`], [`ErrorKind::Unavailable`] (server, disk, a log that another process holds),
+    /// [`ErrorKind::Unsafe`] (the source cannot go on where the log ends).
+    pub async fn start(config: MirrorConfig) -> Result<Self> {
+        let source_config = config.source.to_mysql()?;
+        let status_file = match &config.log.kind {
+            LogKind::Local(dir) => Some(StatusFile::beside(dir)),
+            LogKind::Memory => None,
+        };
+        let log = open_log(&config).await?;
+        let catalog = open_catalog(&config).await?;
+        let prefix = config.source.topic_prefix.clone();
+        let router = TopicRouter::new(&prefix);
+        let progress_topic = router.progress_topic();
+        let fenced = Fenced::open(Arc::clone(&log), router).await?;
+        let source = MysqlSource::start(source_config.clone(), fenced.state.recovered()).await?;
+        let connector = match source.server().kind {
+            ServerKind::Mysql => Connector::Mysql,
+            ServerKind::Mariadb => Connector::Mariadb,
+            other => {
+                return Err(Error::new(
+                    ErrorKind::Other,
+                    format!("a server of the kind {other:?} cannot be mirrored by this version"),
+                ));
+            }
+        };
+        let run_id = uuid::Uuid::now_v7().to_string();
+        let encoder =
+            EncoderConfig::new(prefix, connector, Converter::Json { schemas: false }, run_id).with_profile(Profile::exact());
+        let (capture, state, captured) = fenced.begin(encoder).await?;
+
+        let (stop, stopping) = watch::channel(false);
+        let (status, status_seen) = watch::channel(MirrorStatus::default());
+        let (end, ended) = watch::channel(None);
+        let follower = ProgressFollower::new(Arc::clone(&log), progress_topic, state);
+        let capture_stop = watch::channel(false).0;
+        let capturing = tokio::spawn(capture.run(source, capture_stop.subscribe()));
+        let supervisor = Supervisor {
+            config,
+            log,
+            catalog,
+            follower,
+            captured,
+            tables: BTreeMap::new(),
+            names: BTreeMap::new(),
+            stopping,
+            capture_stop,
+            tables_stop: watch::channel(false).0,
+            status,
+            status_file,
+            started_ms: now_ms(),
+        };
+        let task = tokio::spawn(async move {
+            let result = supervisor.run(capturing).await;
+            end.send_replace(Some(End(result.err().map(|e| (e.kind(), e.to_string())))));
+        });
+        Ok(Self { source: source_config, status: status_seen, stop, ended, task })
+    }
+
+    /// The state now.
+    pub fn status(&self) -> MirrorStatus {
+        self.status.borrow().clone()
+    }
+
+    /// The state as it goes on.
+    pub fn watch(&self) -> watch::Receiver<MirrorStatus> {
+        self.status.clone()
+    }
+
+    /// Returns when everything that the server had committed when this was called is in the tables, first snapshots included.
+    /// Tables that have stopped are not waited for.
+    ///
+    /// # Errors
+    /// Those that end the mirror, and those of asking the server.
+    pub async fn caught_up(&self) -> Result<()> {
+        let position = mysql_source::current_position(&self.source).await?;
+        let mut status = self.watch();
+        let mut goal: Option<BTreeMap<String, i64>> = None;
+        loop {
+            {
+                let now = status.borrow_and_update();
+                if goal.is_none() && now.contains(&position) {
+                    goal = Some(now.tables.iter().map(|(name, t)| (name.clone(), t.log_end)).collect());
+                }
+                let reached = |(name, end): (&String, &i64)| {
+                    now.tables.get(name).is_some_and(|t| t.applied >= *end || t.phase == TablePhase::Stopped)
+                };
+                if goal.as_ref().is_some_and(|goal| goal.iter().all(reached)) {
+                    return Ok(());
+                }
+            }
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() { return self.ended().await },
+                ended = self.ended() => return ended,
+            }
+        }
+    }
+
+    /// Returns when the mirror has ended by itself: with an error, or because all its tables have stopped.
+    ///
+    /// # Errors
+    /// What ended it.
+    pub async fn ended(&self) -> Result<()> {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(End(Some((kind, message))))) => Err(Error::new(*kind, message.clone())),
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::new(ErrorKind::Other, "the mirror's task has ended without a word: a fault of ours")),
+        }
+    }
+
+    /// Asks the mirror to stop and waits until it has: what was captured is durable, what was offered is committed.
+    ///
+    /// # Errors
+    /// What ended it before.
+    pub async fn stop(self) -> Result<MirrorStatus> {
+        self.stop.send_replace(true);
+        let result = self.ended().await;
+        drop(self.task.await);
+        result.map(|()| self.status.borrow().clone())
+    }
+}
+
+impl MirrorStatus {
+    /// True if the log has everything up to this position, and no first snapshot is under way.
+    pub fn contains(&self, position: &SourcePosition) -> bool {
+        let reached = self.source.position.as_ref().is_some_and(|p| p >= position);
+        reached && self.tables.values().all(|t| matches!(t.phase, TablePhase::Streaming | TablePhase::Stopped))
+    }
+}
+
+async fn open_log(config: &MirrorConfig) -> Result<Arc<dyn ChangeLog>> {
+    Ok(match &config.log.kind {
+        LogKind::Memory => Arc::new(MemoryLog::new()),
+        LogKind::Local(dir) => {
+            let mut local = LocalLogConfig::default();
+            local.segment_bytes = config.log.segment_bytes;
+            local.retention_ms = u64::try_from(config.log.retention.as_millis()).unwrap_or(u64::MAX);
+            local.retention_bytes = config.log.retention_bytes;
+            Arc::new(LocalLog::open(dir, local).await?)
+        }
+    })
+}
+
+pub(crate) async fn open_catalog(config: &MirrorConfig) -> Result<Catalog> {
+    let sink = &config.sink;
+    let absolute = std::path::absolute(&sink.warehouse).unwrap_or_else(|_| sink.warehouse.clone());
+    let settings = CatalogConfig { name: sink.catalog.clone(), ..CatalogConfig::default() };
+    Ok(Catalog::open_sqlite(&sink.catalog_path, absolute.to_string_lossy(), settings).await?)
+}
+
+/// Starts tables as they appear in the progress topic, keeps the status, and ends everything in order.
+struct Supervisor {
+    config: MirrorConfig,
+    log: Arc<dyn ChangeLog>,
+    catalog: Catalog,
+    follower: ProgressFollower,
+    captured: watch::Receiver<Captured>,
+    tables: BTreeMap<TableId, TableHandle>,
+    /// Which source table owns a name in the catalog.
+    names: BTreeMap<TableName, TableId>,
+    stopping: watch::Receiver<bool>,
+    capture_stop: watch::Sender<bool>,
+    tables_stop: watch::Sender<bool>,
+    status: watch::Sender<MirrorStatus>,
+    status_file: Option<StatusFile>,
+    started_ms: i64,
+}
+
+impl Supervisor {
+    async fn run(mut self, mut capturing: JoinHandle<Result<()>>) -> Result<()> {
+        let mut tick = tokio::time::interval(STATUS_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut stopping = self.stopping.clone();
+        let follower = self.follower.clone();
+        let mut captured = None;
+        let mut outcome = loop {
+            let seen = follower.now().read_to;
+            tokio::select! {
+                biased;
+                result = &mut capturing => {
+                    captured = Some(joined(result));
+                    break Ok(());
+                }
+                () = async { drop(stopping.wait_for(|stop| *stop).await) } => break Ok(()),
+                more = follower.wait_beyond(seen) => {
+                    let grown = async { more?; self.follower.advance().await }.await;
+                    if let Err(e) = grown.and_then(|()| self.start_tables()) {
+                        break Err(e);
+                    }
+                }
+                _ = tick.tick() => {
+                    self.publish();
+                    if let Some(end) = self.all_stopped() {
+                        break end;
+                    }
+                }
+            }
+        };
+        // The source first: then the log is at rest, and the tables end behind it.
+        self.capture_stop.send_replace(true);
+        let captured = match captured {
+            Some(captured) => captured,
+            None => joined(capturing.await),
+        };
+        outcome = outcome.and(captured);
+        self.tables_stop.send_replace(true);
+        for (table, handle) in std::mem::take(&mut self.tables) {
+            let report = handle.report.clone();
+            handle.join().await;
+            if let Some((ErrorKind::Unavailable | ErrorKind::Other, message)) = &report.borrow().stopped
+                && outcome.is_ok()
+            {
+                outcome = Err(Error::new(ErrorKind::Unavailable, format!("{table}: {message}")));
+            }
+            self.last_reports(table, report);
+        }
+        self.publish();
+        outcome
+    }
+
+    /// Keeps the last words of a table for the final status.
+    fn last_reports(&mut self, table: TableId, report: watch::Receiver<crate::sink::TableProgressReport>) {
+        self.status.send_modify(|status| {
+            if let Some(entry) = status.tables.get_mut(&table.to_string()) {
+                describe_report(entry, &report.borrow());
+            }
+        });
+    }
+
+    /// Gives every table of the progress topic a task of its own.
+    fn start_tables(&mut self) -> Result<()> {
+        let progress = self.follower.now();
+        let waiting: Vec<_> =
+            progress.tables.iter().filter(|(id, t)| !self.tables.contains_key(*id) && t.topic().is_some()).collect();
+        let span_bytes =
+            (self.config.sink.memory_budget / (2 * (self.tables.len() + waiting.len()).clamp(1, 16))).max(SMALLEST_SPAN);
+        for (id, table) in waiting {
+            let name = mirrored_name(id);
+            if let Some(other) = self.names.insert(name.clone(), id.clone()).filter(|other| other != id) {
+                return Err(Error::new(
+                    ErrorKind::Unsafe,
+                    format!(
+                        "the tables {other} and {id} would both be {name} in the catalog, where names are lower-cased\n  → leave one of them out with table.exclude.list"
+                    ),
+                ));
+            }
+            let task = TableTask {
+                source_table: id.clone(),
+                topic: table.topic().unwrap_or_default().to_owned(),
+                log: Arc::clone(&self.log),
+                catalog: self.catalog.clone(),
+                progress: self.follower.clone(),
+                sink: self.config.sink.clone(),
+                span_bytes,
+                stop: self.tables_stop.subscribe(),
+            };
+            self.tables.insert(id.clone(), task.spawn());
+        }
+        Ok(())
+    }
+
+    /// Brings the status up to date.
+    fn publish(&mut self) {
+        let captured = self.captured.borrow_and_update().clone();
+        let progress = self.follower.now();
+        let mut status = MirrorStatus {
+            pid: std::process::id(),
+            started_ms: self.started_ms,
+            updated_ms: now_ms(),
+            source: SourceStatus { position: captured.position.clone(), events: captured.events },
+            tables: BTreeMap::new(),
+        };
+        if self.tables.is_empty() {
+            status.tables = self.status.borrow().tables.clone();
+        }
+        for (id, handle) in &self.tables {
+            status.tables.insert(id.to_string(), describe(id, handle, &captured, &progress));
+        }
+        if let Some(file) = &self.status_file
+            && let Err(e) = file.write(&status)
+        {
+            tracing::warn!(error = %e, "the status file is not up to date");
+        }
+        self.status.send_replace(status);
+    }
+
+    /// What to end with, once no table can go on: none of them for good, or one of them because a disk or file refuses.
+    fn all_stopped(&self) -> Option<Result<()>> {
+        let stopped = |h: &TableHandle| h.report.borrow().stopped.clone();
+        let unavailable = self.tables.iter().find_map(|(id, h)| match stopped(h) {
+            Some((ErrorKind::Unavailable, message)) => Some(Error::new(ErrorKind::Unavailable, format!("{id}: {message}"))),
+            _ => None,
+        });
+        if let Some(e) = unavailable {
+            return Some(Err(e));
+        }
+        let captured = self.captured.borrow();
+        let by_source = |id: &TableId| captured.stops.iter().any(|s| s.table == *id);
+        let all = !self.tables.is_empty() && self.tables.iter().all(|(id, h)| stopped(h).is_some() || by_source(id));
+        all.then_some(Ok(()))
+    }
+}
+
+fn joined(result: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    result.unwrap_or_else(|e| Err(Error::new(ErrorKind::Other, format!("the capturing task has ended by a fault of ours: {e}"))))
+}
+
+fn describe(id: &TableId, handle: &TableHandle, captured: &Captured, progress: &ProgressState) -> TableStatus {
+    let mut status = TableStatus {
+        topic: handle.topic.clone(),
+        log_end: captured.next_offsets.get(&handle.topic).copied().unwrap_or(0),
+        phase: TablePhase::Streaming,
+        ..TableStatus::default()
+    };
+    if let Some(generation) = progress.tables.get(id).and_then(|t| t.generation.as_ref()) {
+        status.snapshot_rows = generation.rows;
+        status.snapshot_estimate = generation.estimated_rows;
+        if generation.state == GenerationState::Running {
+            status.phase = TablePhase::Snapshot;
+        }
+    }
+    describe_report(&mut status, &handle.report.borrow());
+    if let Some(stop) = captured.stops.iter().find(|s| s.table == *id) {
+        status.phase = TablePhase::Stopped;
+        status.stopped = Some(stop.message.clone());
+    }
+    status
+}
+
+fn describe_report(status: &mut TableStatus, report: &crate::sink::TableProgressReport) {
+    if let Some(checkpoint) = &report.coordinator.checkpoint {
+        status.applied = checkpoint.next(&status.topic, 0).unwrap_or(0);
+        status.applied_ts_us = checkpoint.source_ts_us;
+    }
+    status.snapshot_id = report.coordinator.snapshot;
+    status.commits = report.coordinator.commits;
+    status.last_commit_ms = report.last_commit_ms;
+    if let Some((_, message)) = &report.stopped {
+        status.phase = TablePhase::Stopped;
+        status.stopped = Some(message.clone());
+    }
+}

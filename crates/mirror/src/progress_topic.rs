@@ -1,0 +1,141 @@
+//! The compacted topic in which the source keeps its own progress: reading it whole, and following it.
+
+use crate::error::{Error, ErrorKind, Result};
+use cdc_core::{
+    Barrier, Generation, Mark, Progress, ProgressKey, RecoveredState, SchemaVersion, SourcePosition, TableId, TableStop,
+};
+use change_log::{ChangeLog, RecordRef};
+use std::collections::BTreeMap;
+
+/// Bytes read from the log at once.
+const READ_BYTES: usize = 1 << 20;
+
+/// What the progress topic says of one table.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TableProgress {
+    /// Schema versions, by number.
+    pub(crate) schemas: BTreeMap<u32, SchemaVersion>,
+    /// The newest generation.
+    pub(crate) generation: Option<Generation>,
+    /// The newest mark.
+    pub(crate) mark: Option<Mark>,
+    /// Barriers, by number.
+    pub(crate) barriers: BTreeMap<u64, Barrier>,
+    /// Why the source stopped it.
+    pub(crate) stop: Option<TableStop>,
+}
+
+impl TableProgress {
+    /// The topic of the table's changes.
+    pub(crate) fn topic(&self) -> Option<&str> {
+        self.schemas.values().next_back().map(|s| s.topic.as_str())
+    }
+}
+
+/// The whole progress topic, as of `read_to`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProgressState {
+    pub(crate) position: Option<SourcePosition>,
+    pub(crate) tables: BTreeMap<TableId, TableProgress>,
+    /// Records before this offset are in.
+    pub(crate) read_to: i64,
+}
+
+impl ProgressState {
+    /// Reads what is new in the topic, up to its end at the time of the call. True if there was something.
+    pub(crate) async fn advance(&mut self, log: &dyn ChangeLog, topic: &str) -> Result<bool> {
+        let range = log.offsets(topic, 0).await?;
+        self.read_to = self.read_to.max(range.first);
+        let began = self.read_to;
+        while self.read_to < range.next {
+            let fetched = log.read(topic, 0, self.read_to, READ_BYTES).await?;
+            for record in fetched.records.iter() {
+                self.apply(&record, topic)?;
+            }
+            if fetched.next_offset <= self.read_to {
+                break;
+            }
+            self.read_to = fetched.next_offset;
+        }
+        Ok(self.read_to > began)
+    }
+
+    fn apply(&mut self, record: &RecordRef<'_>, topic: &str) -> Result<()> {
+        let malformed = |e: serde_json::Error| {
+            Error::new(
+                ErrorKind::Unsafe,
+                format!(
+                    "the record at offset {} of {topic} is no progress record of this version: {e}\n  → was the log written by a newer version? go on with that one",
+                    record.offset
+                ),
+            )
+        };
+        let key: ProgressKey = serde_json::from_slice(record.key.unwrap_or_default()).map_err(malformed)?;
+        let Some(value) = record.value else {
+            self.remove(&key);
+            return Ok(());
+        };
+        match serde_json::from_slice(value).map_err(malformed)? {
+            Progress::Position(position) => self.position = Some(position),
+            Progress::Schema(version) => {
+                self.table(&version.schema.table).schemas.insert(version.schema.version, version);
+            }
+            Progress::Generation(generation) => {
+                let table = generation.table.clone();
+                self.table(&table).generation = Some(generation);
+            }
+            Progress::Mark(mark) => {
+                let table = mark.table.clone();
+                self.table(&table).mark = Some(mark);
+            }
+            Progress::Barrier(barrier) => {
+                self.table(&barrier.table.clone()).barriers.insert(barrier.number, barrier);
+            }
+            Progress::Stop(stop) => {
+                let table = stop.table.clone();
+                self.table(&table).stop = Some(stop);
+            }
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::Unsafe,
+                    format!(
+                        "the record at offset {} of {topic} is of a kind that this version does not know\n  → go on with a newer version",
+                        record.offset
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &ProgressKey) {
+        match key {
+            ProgressKey::Schema { table, version } => {
+                self.table(table).schemas.remove(version);
+            }
+            ProgressKey::Barrier { table, number } => {
+                self.table(table).barriers.remove(number);
+            }
+            ProgressKey::Stop { table } => self.table(table).stop = None,
+            ProgressKey::Mark { table } => self.table(table).mark = None,
+            ProgressKey::Generation { table } => self.table(table).generation = None,
+            _ => self.position = None,
+        }
+    }
+
+    fn table(&mut self, table: &TableId) -> &mut TableProgress {
+        self.tables.entry(table.clone()).or_default()
+    }
+
+    /// What the source needs to go on.
+    pub(crate) fn recovered(&self) -> RecoveredState {
+        let tables = || self.tables.values();
+        RecoveredState {
+            position: self.position.clone(),
+            schemas: tables().filter_map(|t| t.schemas.values().next_back()).map(|s| s.schema.clone()).collect(),
+            generations: tables().filter_map(|t| t.generation.clone()).collect(),
+            marks: tables().filter_map(|t| t.mark.as_ref()).map(|m| (m.table.clone(), m.generation)).collect(),
+            stops: tables().filter_map(|t| t.stop.clone()).collect(),
+        }
+    }
+}

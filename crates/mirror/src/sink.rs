@@ -1,0 +1,11 @@
+//! The sink half: events in the log become commits of Iceberg tables. One worker and one coordinator per table.
+
+mod iceberg_table;
+mod insert_certainty;
+mod log;
+mod progress_view;
+mod span_writer;
+mod table_task;
+
+pub(crate) use progress_view::ProgressFollower;
+pub(crate) use table_task::{TableHandle, TableProgressReport, TableTask, mirrored_name};

@@ -1,0 +1,187 @@
+//! An Iceberg table as the commit protocol sees it.
+
+use async_trait::async_trait;
+use cdc_core::TableSchema;
+use commit_coordinator::{
+    COMMIT_ID_PROPERTY, Change, Checkpoint, Error, ErrorKind, Head, Lineage, MirrorTable, Operation, Result, SnapshotView,
+    SwapError, checkpoint_tag, trace,
+};
+use iceberg_writer::{Catalog, Commit, CommitError, DeltaFiles, ErrorKind as TableErrorKind, Table, TableName};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The prefix of the summary properties in which the Apache sink keeps its offsets.
+const CONNECT_OFFSETS: &str = "kafka.connect.offsets.";
+
+/// Files of one span, and the columns that they were written under.
+#[derive(Debug, Clone)]
+pub(super) struct SpanFiles {
+    pub(super) delta: DeltaFiles,
+    pub(super) schema: Arc<TableSchema>,
+}
+
+/// The main branch of one table, followed by one sink.
+pub(super) struct MirroredTable {
+    catalog: Catalog,
+    name: TableName,
+    display: String,
+    sink: String,
+    branch: String,
+    current: Mutex<Option<Table>>,
+}
+
+impl MirroredTable {
+    pub(super) fn new(catalog: Catalog, table: Table, sink: &str, branch: &str) -> Self {
+        let name = table.name().clone();
+        Self {
+            display: name.to_string(),
+            catalog,
+            name,
+            sink: sink.to_owned(),
+            branch: branch.to_owned(),
+            current: Mutex::new(Some(table)),
+        }
+    }
+
+    /// The newest version that this process has seen.
+    pub(super) fn current(&self) -> Option<Table> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Table>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings the table to these columns without a snapshot, if nothing else comes in between.
+    pub(super) async fn evolve(&self, schema: &TableSchema) -> Result<()> {
+        let Some(table) = self.current() else { return Ok(()) };
+        match table.evolve(schema).await {
+            Ok(table) => {
+                *self.lock() = Some(table);
+                Ok(())
+            }
+            Err(CommitError::Conflict) => Ok(()), // the next commit brings the columns
+            Err(CommitError::Unknown(e) | CommitError::Refused(e)) => Err(wrap(e)),
+        }
+    }
+
+    async fn refreshed(&self) -> Result<Option<Table>> {
+        let known = self.current();
+        let table = match known {
+            None => self.catalog.load_table(&self.name).await.map_err(wrap)?,
+            Some(table) => match table.refresh().await {
+                Ok(table) => Some(table),
+                Err(e) if e.kind() == TableErrorKind::NotFound && self.is_gone().await? => None,
+                // Another table of this name: the protocol compares UUIDs, and refuses.
+                Err(e) if e.kind() == TableErrorKind::ForeignTable => self.catalog.load_table(&self.name).await.map_err(wrap)?,
+                Err(e) => return Err(wrap(e)),
+            },
+        };
+        (*self.lock()).clone_from(&table);
+        Ok(table)
+    }
+
+    async fn is_gone(&self) -> Result<bool> {
+        Ok(!self.catalog.tables().await.map_err(wrap)?.contains(&self.name))
+    }
+
+    fn describe(&self, table: &Table) -> Result<Head<String>> {
+        let metadata = table.metadata();
+        let snapshot = |id: i64| {
+            let s = metadata.snapshot_by_id(id)?;
+            let summary = s.summary();
+            let operation = match summary.operation {
+                iceberg::spec::Operation::Append => Operation::Append,
+                iceberg::spec::Operation::Replace => Operation::Replace,
+                iceberg::spec::Operation::Overwrite => Operation::Overwrite,
+                iceberg::spec::Operation::Delete => Operation::Delete,
+            };
+            Some(SnapshotView { id, parent: s.parent_snapshot_id(), operation, summary: &summary.additional_properties })
+        };
+        let head = table.head().map(|s| s.snapshot_id());
+        let tags = table.references().filter_map(|name| Some((name, table.reference(name)?.snapshot_id())));
+        let (checkpoint, mut lineage) = trace(&self.sink, &self.branch, head, snapshot, tags)?;
+        if checkpoint.is_none() {
+            lineage.has_rows = table.has_rows();
+            lineage.predecessor = predecessor(table);
+        }
+        Ok(Head {
+            table_uuid: table.uuid().to_string(),
+            snapshot: head,
+            checkpoint,
+            lineage,
+            token: table.metadata_location().to_owned(),
+        })
+    }
+}
+
+/// The offsets that the Apache sink left in the newest of its commits: `{"topic":{"0":12}}` or `{"0":12}` by control topic.
+fn predecessor(table: &Table) -> Option<BTreeMap<String, BTreeMap<i32, i64>>> {
+    let has_offsets =
+        |summary: &std::collections::HashMap<String, String>| summary.keys().any(|k| k.starts_with(CONNECT_OFFSETS));
+    table.ancestry().find(|s| has_offsets(&s.summary().additional_properties)).map(|_| BTreeMap::new())
+}
+
+fn wrap(e: iceberg_writer::Error) -> Error {
+    let kind = match e.kind() {
+        TableErrorKind::Busy | TableErrorKind::Io => ErrorKind::Unavailable,
+        _ => ErrorKind::Other,
+    };
+    Error::new(kind, e.to_string()).with_source(e)
+}
+
+#[async_trait]
+impl MirrorTable for MirroredTable {
+    type Files = SpanFiles;
+    type Token = String;
+
+    fn name(&self) -> &str {
+        &self.display
+    }
+
+    async fn head(&self) -> Result<Option<Head<String>>> {
+        self.refreshed().await?.map(|table| self.describe(&table)).transpose()
+    }
+
+    async fn swap(
+        &self,
+        base: &Head<String>,
+        change: Change<'_, SpanFiles>,
+        checkpoint: &Checkpoint,
+    ) -> Result<Head<String>, SwapError> {
+        let table = self.current().filter(|t| t.metadata_location() == base.token).ok_or(SwapError::Conflict)?;
+        let mut commit = Commit::new()
+            .with_summary(checkpoint.to_properties().map_err(SwapError::Failed)?)
+            .with_tag(checkpoint_tag(&self.sink, &self.branch));
+        match change {
+            Change::Delta(deltas) => {
+                for files in deltas {
+                    commit = commit.with_schema(Arc::clone(&files.schema)).with_delta(files.delta.clone());
+                }
+            }
+            Change::Barrier(kind) if kind.removes_rows() => commit = commit.with_truncate(),
+            Change::Barrier(_) => {}
+        }
+        match table.commit(&commit).await {
+            Ok(table) => {
+                let head = Head {
+                    table_uuid: table.uuid().to_string(),
+                    snapshot: table.head().map(|s| s.snapshot_id()),
+                    checkpoint: Some(checkpoint.clone()),
+                    lineage: Lineage::own(),
+                    token: table.metadata_location().to_owned(),
+                };
+                *self.lock() = Some(table);
+                Ok(head)
+            }
+            Err(CommitError::Conflict) => Err(SwapError::Conflict),
+            Err(CommitError::Unknown(e)) => Err(SwapError::Unknown(wrap(e))),
+            Err(CommitError::Refused(e)) => Err(SwapError::Failed(wrap(e))),
+        }
+    }
+
+    async fn find_commit(&self, commit: &str) -> Result<Option<i64>> {
+        let Some(table) = self.refreshed().await? else { return Ok(None) };
+        Ok(table.find_commit(COMMIT_ID_PROPERTY, commit).found.map(|s| s.snapshot_id()))
+    }
+}

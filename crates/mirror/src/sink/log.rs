@@ -1,0 +1,82 @@
+//! The change log as the commit protocol reads it.
+
+use async_trait::async_trait;
+use change_log::{ChangeLog, ErrorKind as LogErrorKind, RecordRef, Records};
+use commit_coordinator::{Error, ErrorKind, Fetch, LogInspector, LogView, PartitionView, Receipt, Result, SpanLog, TopicView};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A [`ChangeLog`] behind the protocol's own traits.
+#[derive(Clone)]
+pub(super) struct SinkLog(pub(super) Arc<dyn ChangeLog>);
+
+fn wrap(e: change_log::Error) -> Error {
+    let kind = match e.kind() {
+        // The worker looks at the log again, and the refusal that follows names what is lost.
+        LogErrorKind::OffsetOutOfRange | LogErrorKind::UnknownTopic => ErrorKind::Unavailable,
+        _ => ErrorKind::Other,
+    };
+    Error::new(kind, e.to_string()).with_source(e)
+}
+
+#[async_trait]
+impl LogInspector for SinkLog {
+    async fn view(&self, topics: &[String]) -> Result<LogView> {
+        let mut view = LogView { log: self.0.identity().to_string(), topics: BTreeMap::new() };
+        for name in topics {
+            let Some(topic) = self.0.topic(name).await.map_err(wrap)? else { continue };
+            let mut partitions = BTreeMap::new();
+            for partition in 0..topic.partitions {
+                let range = self.0.offsets(name, partition).await.map_err(wrap)?;
+                // This log removes only what was released, so nothing unapplied is ever about to go.
+                partitions.insert(partition, PartitionView { first: range.first, next: range.next, expiring: range.first });
+            }
+            view.topics.insert(name.clone(), TopicView { id: topic.id, partitions, announced: None });
+        }
+        Ok(view)
+    }
+}
+
+/// Records of a span: those of a read that lie before its end.
+pub(super) struct SpanRecords {
+    records: Records,
+    until: i64,
+}
+
+impl SpanRecords {
+    /// The records, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = RecordRef<'_>> {
+        self.records.iter().take_while(|r| r.offset < self.until)
+    }
+}
+
+#[async_trait]
+impl SpanLog for SinkLog {
+    type Records = SpanRecords;
+
+    async fn read(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        until: Option<i64>,
+        max_bytes: usize,
+    ) -> Result<Fetch<SpanRecords>> {
+        let fetched = self.0.read(topic, partition, from, max_bytes).await.map_err(wrap)?;
+        let next = until.map_or(fetched.next_offset, |until| fetched.next_offset.min(until));
+        let bytes = fetched.records.bytes();
+        let records = SpanRecords { records: fetched.records, until: next };
+        Ok(Fetch { count: records.iter().count(), bytes, next, high: fetched.high_watermark, records })
+    }
+
+    async fn wait(&self, topic: &str, partition: i32, from: i64) -> Result<()> {
+        self.0.wait(topic, partition, from).await.map_err(wrap)
+    }
+
+    async fn release(&self, receipt: &Receipt) -> Result<()> {
+        for (topic, partition, next) in receipt.checkpoint().partitions() {
+            self.0.release(topic, partition, next).await.map_err(wrap)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! The source's progress records as the commit protocol asks for them.
+
+use crate::progress_topic::{ProgressState, TableProgress};
+use async_trait::async_trait;
+use cdc_core::{GenerationState, OffsetVector, TableId};
+use change_log::ChangeLog;
+use commit_coordinator::{
+    BarrierKind, BarrierLine, CompleteGeneration, Covered, Error, ErrorKind, Facts, ProgressView, Result, Span,
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// One reader of the progress topic for all tables of a process.
+#[derive(Clone)]
+pub(crate) struct ProgressFollower {
+    log: Arc<dyn ChangeLog>,
+    topic: String,
+    state: Arc<tokio::sync::Mutex<ProgressState>>,
+    published: Arc<Mutex<Arc<ProgressState>>>,
+    changed: Arc<watch::Sender<i64>>,
+}
+
+impl ProgressFollower {
+    /// Follows the topic from the state that was read so far.
+    pub(crate) fn new(log: Arc<dyn ChangeLog>, topic: String, state: ProgressState) -> Self {
+        Self {
+            log,
+            topic,
+            changed: Arc::new(watch::channel(state.read_to).0),
+            published: Arc::new(Mutex::new(Arc::new(state.clone()))),
+            state: Arc::new(tokio::sync::Mutex::new(state)),
+        }
+    }
+
+    /// What is known now.
+    pub(crate) fn now(&self) -> Arc<ProgressState> {
+        Arc::clone(&lock(&self.published))
+    }
+
+    /// Reads to the topic's end as it is after this call began.
+    pub(crate) async fn advance(&self) -> crate::error::Result<()> {
+        let mut state = self.state.lock().await;
+        if state.advance(self.log.as_ref(), &self.topic).await? {
+            *lock(&self.published) = Arc::new(state.clone());
+            self.changed.send_replace(state.read_to);
+        }
+        Ok(())
+    }
+
+    /// Returns once the topic has more than what is known, or another reader has read more than `seen`.
+    pub(crate) async fn wait_beyond(&self, seen: i64) -> crate::error::Result<()> {
+        let mut changed = self.changed.subscribe();
+        tokio::select! {
+            known = changed.wait_for(|read_to| *read_to > seen) => drop(known),
+            more = self.log.wait(&self.topic, 0, seen) => more?,
+        }
+        Ok(())
+    }
+
+    /// The view of one table.
+    pub(super) fn view(&self, table: &TableId) -> TableProgressView {
+        TableProgressView { follower: self.clone(), table: table.clone(), known: self.now() }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What one table's worker knows of the source's progress: what was read at its last `catch_up`, nothing newer.
+pub(super) struct TableProgressView {
+    follower: ProgressFollower,
+    table: TableId,
+    known: Arc<ProgressState>,
+}
+
+impl TableProgressView {
+    fn table(&self) -> Option<&TableProgress> {
+        self.known.tables.get(&self.table)
+    }
+
+    /// The newest snapshot of the table, if it is complete.
+    pub(super) fn complete_generation(&self) -> Option<CompleteGeneration> {
+        let table = self.table()?;
+        let generation = table.generation.as_ref()?;
+        let GenerationState::Complete { .. } = generation.state else { return None };
+        let topic = table.topic()?;
+        let began = &generation.began_at;
+        let before = |at: &OffsetVector| at.iter().all(|(p, offset)| began.get(p).is_some_and(|b| offset <= b));
+        Some(CompleteGeneration {
+            number: generation.number,
+            began_at: spans(topic, began),
+            barrier: table.barriers.values().rev().find(|b| before(&b.at)).map_or(0, |b| b.number),
+            schema_version: table.schemas.values().rev().find(|s| before(&s.starts_at)).map_or(1, |s| s.schema.version),
+        })
+    }
+}
+
+fn spans(topic: &str, at: &OffsetVector) -> Vec<Span> {
+    at.iter().map(|(partition, offset)| Span::at(topic, *partition, *offset)).collect()
+}
+
+#[async_trait]
+impl ProgressView for TableProgressView {
+    async fn catch_up(&mut self) -> Result<()> {
+        self.follower.advance().await.map_err(|e| Error::new(ErrorKind::Other, e.to_string()).with_source(e))?;
+        self.known = self.follower.now();
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> Result<()> {
+        let waited = self.follower.wait_beyond(self.known.read_to).await;
+        waited.map_err(|e| Error::new(ErrorKind::Other, e.to_string()).with_source(e))
+    }
+
+    fn barrier(&self, number: u64) -> Option<BarrierLine> {
+        let table = self.table()?;
+        let barrier = table.barriers.get(&number)?;
+        let kind = match barrier.kind {
+            cdc_core::BarrierKind::Truncate => BarrierKind::Truncate,
+            cdc_core::BarrierKind::Recreate => BarrierKind::Recreate,
+            cdc_core::BarrierKind::KeyChange => BarrierKind::KeyChange,
+            cdc_core::BarrierKind::Partitions => BarrierKind::Partitions,
+            _ => return None,
+        };
+        Some(BarrierLine { number, kind, at: spans(table.topic()?, &barrier.at) })
+    }
+
+    fn facts(&self, topic: &str, partition: i32, at: i64) -> Facts {
+        let Some(table) = self.table().filter(|t| t.topic() == Some(topic)) else { return Facts::default() };
+        let mut facts = Facts::default();
+        let mut ends_at = |offset: i64| facts.until = Some(facts.until.map_or(offset, |until| until.min(offset)));
+        let mut schema_version = 0;
+        for version in table.schemas.values() {
+            match version.starts_at.get(&partition) {
+                Some(&start) if start > at => ends_at(start),
+                _ => schema_version = schema_version.max(version.schema.version),
+            }
+        }
+        let mut generation = 0;
+        if let Some(newest) = &table.generation {
+            match newest.began_at.get(&partition) {
+                Some(&began) if began > at => {
+                    ends_at(began);
+                    generation = newest.number.saturating_sub(1);
+                }
+                _ => generation = newest.number,
+            }
+        }
+        facts.schema_version = schema_version;
+        facts.generation = generation;
+        facts
+    }
+
+    fn position(&self) -> Option<Covered> {
+        let position = self.known.position.as_ref()?;
+        Some(Covered { position: serde_json::to_string(position).ok()?, ts_us: position.ts_us })
+    }
+}

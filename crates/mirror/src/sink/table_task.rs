@@ -1,0 +1,195 @@
+//! One table of the sink: made if it is missing, then followed by a worker and a coordinator until it is asked to stop.
+
+use super::iceberg_table::MirroredTable;
+use super::log::SinkLog;
+use super::progress_view::ProgressFollower;
+use super::span_writer::IcebergSpanWriter;
+use crate::config::{ForeignWrites, SinkConfig};
+use crate::error::{Error, ErrorKind, Result};
+use cdc_core::{TableId, TableSchema};
+use change_log::ChangeLog;
+use commit_coordinator::{
+    Coordinator, CoordinatorSettings, CoordinatorStatus, Environment, Refusal, SystemEnvironment, Worker, WorkerParts,
+    WorkerSettings,
+};
+use iceberg_writer::{Catalog, TableName, TableOptions};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// The branch that is mirrored.
+const BRANCH: &str = "main";
+
+/// How a table stands.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TableProgressReport {
+    /// What its coordinator has committed so far.
+    pub(crate) coordinator: CoordinatorStatus,
+    /// When the last commit was seen, milliseconds since the Unix epoch; 0 if none.
+    pub(crate) last_commit_ms: i64,
+    /// Why it stopped, and whether a person must decide.
+    pub(crate) stopped: Option<(ErrorKind, String)>,
+}
+
+/// A table that is being mirrored.
+pub(crate) struct TableHandle {
+    pub(crate) topic: String,
+    pub(crate) report: watch::Receiver<TableProgressReport>,
+    task: JoinHandle<()>,
+}
+
+impl TableHandle {
+    /// Waits until the table has stopped, which it was asked to.
+    pub(crate) async fn join(self) {
+        // A panic is a fault of ours; the report then says that the table never finished.
+        drop(self.task.await);
+    }
+}
+
+/// What a table's task works with.
+pub(crate) struct TableTask {
+    pub(crate) source_table: TableId,
+    pub(crate) topic: String,
+    pub(crate) log: Arc<dyn ChangeLog>,
+    pub(crate) catalog: Catalog,
+    pub(crate) progress: ProgressFollower,
+    pub(crate) sink: SinkConfig,
+    /// Bytes of one span: this table's share of the budget.
+    pub(crate) span_bytes: usize,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl TableTask {
+    /// Starts it.
+    pub(crate) fn spawn(self) -> TableHandle {
+        let (send, report) = watch::channel(TableProgressReport::default());
+        let topic = self.topic.clone();
+        let task = tokio::spawn(async move {
+            let table = self.source_table.clone();
+            if let Err(e) = self.run(&send).await {
+                tracing::error!(%table, error = %e, "table stopped");
+                send.send_modify(|r| r.stopped = Some((e.kind(), e.to_string())));
+            }
+        });
+        TableHandle { topic, report, task }
+    }
+
+    async fn run(self, report: &watch::Sender<TableProgressReport>) -> Result<()> {
+        let schema = self.first_schema()?;
+        let table = Arc::new(self.open_table(&schema).await?);
+        let log = Arc::new(SinkLog(Arc::clone(&self.log)));
+        let environment: Arc<dyn Environment> = Arc::new(SystemEnvironment::new());
+        let progress = self.progress.view(&self.source_table);
+        let writes = match self.sink.foreign_writes {
+            ForeignWrites::Stop => commit_coordinator::ForeignWrites::Stop,
+            ForeignWrites::Warn => commit_coordinator::ForeignWrites::Warn,
+        };
+        let mut settings = CoordinatorSettings::new(&self.sink.id, &self.topic);
+        settings.foreign_writes = writes;
+        settings.generation = progress.complete_generation();
+        let (coordinator, transport) =
+            Coordinator::new(Arc::clone(&table), log.clone(), Arc::clone(&environment), settings, self.stop.clone())
+                .map_err(wrap)?;
+        let mut status = coordinator.status();
+        let mut settings = WorkerSettings::new(&self.sink.id);
+        settings.foreign_writes = writes;
+        settings.commit_interval = self.sink.commit_interval;
+        settings.max_span_bytes = self.span_bytes;
+        settings.fetch_bytes = self.span_bytes.clamp(1 << 16, 4 << 20);
+        let worker = Worker::new(
+            WorkerParts {
+                table: Arc::clone(&table),
+                log,
+                writer: IcebergSpanWriter::new(self.source_table.clone(), table, self.progress.clone()),
+                progress,
+                transport: Arc::new(transport),
+                environment,
+            },
+            settings,
+        );
+        let watching = async {
+            while status.changed().await.is_ok() {
+                let now = status.borrow_and_update().clone();
+                report.send_modify(|r| {
+                    if now.commits > r.coordinator.commits {
+                        r.last_commit_ms = crate::clock::now_ms();
+                    }
+                    r.coordinator = now;
+                });
+            }
+            std::future::pending::<()>().await;
+        };
+        let working = async {
+            let (coordinated, worked) = tokio::join!(coordinator.run(), worker.run(self.stop.clone()));
+            // A refusal reaches both; the coordinator's words come first.
+            coordinated.and(worked.map(drop))
+        };
+        let ended = tokio::select! {
+            ended = working => ended,
+            () = watching => Ok(()),
+        };
+        let last = status.borrow().clone();
+        report.send_modify(|r| r.coordinator = last);
+        ended.map_err(wrap)
+    }
+
+    fn first_schema(&self) -> Result<TableSchema> {
+        let progress = self.progress.now();
+        let newest = progress.tables.get(&self.source_table).and_then(|t| t.schemas.values().next());
+        newest.map(|v| v.schema.clone()).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Other,
+                format!("the progress topic has no schema of {}: a fault of the source half", self.source_table),
+            )
+        })
+    }
+
+    /// The table in the catalog; made under the oldest schema version that the log still needs, if it is missing and may be made.
+    async fn open_table(&self, schema: &TableSchema) -> Result<MirroredTable> {
+        let name = mirrored_name(&self.source_table);
+        let table = match self.catalog.load_table(&name).await? {
+            Some(table) => table,
+            None if self.was_fed_before().await? => {
+                return Err(wrap(commit_coordinator::Error::refused(&name.to_string(), Refusal::TableMissing)));
+            }
+            None if self.sink.auto_create => {
+                self.catalog.create_namespace(&name.namespace).await?;
+                self.catalog.create_table(&name, schema, TableOptions::default()).await?
+            }
+            None => {
+                return Err(Error::new(
+                    ErrorKind::Unsafe,
+                    format!(
+                        "the table {name} is not in the catalog\n  → make it, or set \"iceberg.tables.auto-create-enabled\" = true"
+                    ),
+                ));
+            }
+        };
+        Ok(MirroredTable::new(self.catalog.clone(), table, &self.sink.id, BRANCH))
+    }
+
+    /// The log has let go of records of this table's topic, which only happens after a table had them: it was dropped.
+    async fn was_fed_before(&self) -> Result<bool> {
+        Ok(self.log.offsets(&self.topic, 0).await?.first > 0)
+    }
+}
+
+/// A source table's name in the catalog: lower-cased, as Trino sees no other.
+pub(crate) fn mirrored_name(table: &TableId) -> TableName {
+    TableName::new(table.database.to_lowercase(), table.table.to_lowercase())
+}
+
+fn wrap(e: commit_coordinator::Error) -> Error {
+    use commit_coordinator::ErrorKind as Kind;
+    let disk = std::error::Error::source(&e)
+        .and_then(|source| source.downcast_ref::<iceberg_writer::Error>())
+        .is_some_and(|e| matches!(e.kind(), iceberg_writer::ErrorKind::DiskFull | iceberg_writer::ErrorKind::NotWritable));
+    let kind = match e.kind() {
+        _ if disk => ErrorKind::Unavailable,
+        Kind::Refused | Kind::Checkpoint | Kind::Record => ErrorKind::Unsafe,
+        Kind::Unavailable | Kind::Interrupted => ErrorKind::Unavailable,
+        Kind::Configuration => ErrorKind::Configuration,
+        _ => ErrorKind::Other,
+    };
+    Error::new(kind, e.to_string()).with_source(e)
+}

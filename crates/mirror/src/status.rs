@@ -1,0 +1,116 @@
+//! What a running mirror says of itself: in memory for the process, in a file for other processes.
+
+use crate::error::{Error, ErrorKind, Result};
+use cdc_core::SourcePosition;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The state of a mirror at one moment.
+///
+/// Everything in it was read at once: `source.position` and each table's `log_end` belong together, so that a reader who sees a
+/// position here and later a table's `applied` at or above this `log_end` knows that the table has every change up to that position.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MirrorStatus {
+    /// The process.
+    pub pid: u32,
+    /// When it started, milliseconds since the Unix epoch.
+    pub started_ms: i64,
+    /// When this was written, milliseconds since the Unix epoch.
+    pub updated_ms: i64,
+    /// The source half.
+    pub source: SourceStatus,
+    /// The tables, by `database.table`.
+    pub tables: BTreeMap<String, TableStatus>,
+}
+
+/// The source half of a mirror.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Up to where the log is complete; `None` before the first batch.
+    pub position: Option<SourcePosition>,
+    /// Changes captured since the process started.
+    pub events: u64,
+}
+
+/// One table of a mirror.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableStatus {
+    /// What is happening to it.
+    pub phase: TablePhase,
+    /// Its topic.
+    pub topic: String,
+    /// The offset after the last record in the log.
+    pub log_end: i64,
+    /// The offset after the last record in the table.
+    pub applied: i64,
+    /// Commit time at the source of the last applied change, microseconds since the Unix epoch; 0 if none.
+    pub applied_ts_us: i64,
+    /// When the table was last committed, milliseconds since the Unix epoch; 0 if never.
+    pub last_commit_ms: i64,
+    /// Commits since the process started.
+    pub commits: u64,
+    /// The snapshot that holds all this.
+    pub snapshot_id: Option<i64>,
+    /// Rows that a snapshot of the source has read so far, and an estimate of all.
+    pub snapshot_rows: u64,
+    /// See `snapshot_rows`.
+    pub snapshot_estimate: Option<u64>,
+    /// Why it stopped; several lines.
+    pub stopped: Option<String>,
+}
+
+/// What is happening to a table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TablePhase {
+    /// Nothing was read yet.
+    #[default]
+    Waiting,
+    /// Its rows are being read for the first time.
+    Snapshot,
+    /// Changes flow.
+    Streaming,
+    /// It cannot go on; see [`TableStatus::stopped`].
+    Stopped,
+}
+
+impl MirrorStatus {
+    /// The tables that have stopped.
+    pub fn stopped(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.tables.iter().filter_map(|(name, t)| Some((name.as_str(), t.stopped.as_deref()?)))
+    }
+}
+
+/// The file in which a running mirror keeps its status, beside its log.
+#[derive(Debug, Clone)]
+pub(crate) struct StatusFile(PathBuf);
+
+impl StatusFile {
+    pub(crate) fn beside(log_dir: &Path) -> Self {
+        Self(log_dir.join("status.json"))
+    }
+
+    /// Replaces the file as a whole, so that a reader never sees half of it. Not synced: it is of no use after a crash.
+    pub(crate) fn write(&self, status: &MirrorStatus) -> Result<()> {
+        let text =
+            serde_json::to_vec(status).map_err(|e| Error::new(ErrorKind::Other, format!("cannot write the status: {e}")))?;
+        let draft = self.0.with_extension("json.tmp");
+        std::fs::write(&draft, text)
+            .and_then(|()| std::fs::rename(&draft, &self.0))
+            .map_err(|e| Error::new(ErrorKind::Unavailable, format!("cannot write {}: {e}", self.0.display())).with_source(e))
+    }
+
+    /// The last status written; `None` if there is no file.
+    pub(crate) fn read(&self) -> Result<Option<MirrorStatus>> {
+        match std::fs::read(&self.0) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| {
+                Error::new(ErrorKind::Unavailable, format!("{} is not a status of this version: {e}", self.0.display()))
+                    .with_source(e)
+            }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::new(ErrorKind::Unavailable, format!("cannot read {}: {e}", self.0.display())).with_source(e)),
+        }
+    }
+}

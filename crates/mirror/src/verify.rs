@@ -1,0 +1,257 @@
+//! Source and mirror compared row by row, while both run.
+//!
+//! Both sides are read once, each row becomes a fingerprint, and keys whose fingerprints differ are candidates. A candidate counts only
+//! if its row has not changed at the source since a position that the mirror has applied (docs/correctness.md): its source row is read,
+//! the mirror is waited for, the mirror's row is read, the source's once more. Source rows that differ between the two readings are
+//! looked at again, and in the end reported as unsettled, never as equal.
+
+mod applied;
+mod fingerprint;
+mod report;
+mod settle;
+
+pub use report::{ColumnDifference, Difference, DifferenceKind, TableVerdict, VerifyOptions, VerifyReport};
+
+use crate::catalog_view::find_table;
+use crate::config::MirrorConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mirror::open_catalog;
+use crate::sink::mirrored_name;
+use applied::Applied;
+use arrow_array::{RecordBatch, UInt32Array};
+use arrow_select::concat::concat_batches;
+use arrow_select::take::take_record_batch;
+use cdc_core::{TableId, TableSchema};
+use fingerprint::{Columns, Fingerprints};
+use iceberg_writer::{Catalog, Table};
+use mysql_source::TableReader;
+use settle::Settler;
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// Fingerprints that are held at once, about 200 MiB; larger tables are compared in several passes over both sides.
+const MOST_KEYS: u64 = 3_000_000;
+/// Candidates beyond this are not settled one by one: a table that differs so much has another problem.
+const MOST_CANDIDATES: usize = 100_000;
+
+/// Tells how far a comparison is: the table, and rows read so far.
+pub type VerifyProgress<'a> = &'a (dyn Fn(&str, u64) + Send + Sync);
+
+/// Compares the source's tables with the mirror's, row by row. If no process runs the mirror, it is brought up to date first, in this one.
+///
+/// # Errors
+/// Those of reading either side, and [`ErrorKind::Unavailable`] if the mirror does not come to what the source has committed.
+/// A difference is no error.
+pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: VerifyProgress<'_>) -> Result<VerifyReport> {
+    let began = Instant::now();
+    let source = config.source.to_mysql()?;
+    let catalog = open_catalog(config).await?;
+    let mut reader = TableReader::open(&source).await?;
+    let found = mysql_source::discover(&source).await?;
+    let wanted =
+        |id: &TableId| options.tables.is_empty() || options.tables.iter().any(|t| t.eq_ignore_ascii_case(&id.to_string()));
+    if let Some(unknown) = options.tables.iter().find(|t| !found.iter().any(|f| f.table.to_string().eq_ignore_ascii_case(t))) {
+        return Err(Error::configuration(format!(
+            "no captured table {unknown} in the source\n  → write database.table; lakehouse status lists them"
+        )));
+    }
+    let applied = Applied::of(config).await?;
+    applied.wait_for(&mysql_source::current_position(&source).await?).await?;
+    let mut tables = Vec::new();
+    for table in found.iter().map(|t| &t.table).filter(|id| wanted(id)) {
+        let comparison = Comparison { catalog: &catalog, applied: &applied, options, progress };
+        tables.push(comparison.table(&mut reader, table).await?);
+    }
+    applied.end().await?;
+    Ok(VerifyReport { tables, took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) })
+}
+
+struct Comparison<'a> {
+    catalog: &'a Catalog,
+    applied: &'a Applied,
+    options: &'a VerifyOptions,
+    progress: VerifyProgress<'a>,
+}
+
+/// What the mirror holds of one key.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    row: u128,
+    in_mirror: u32,
+    in_source: u32,
+    differs: bool,
+}
+
+impl Comparison<'_> {
+    async fn table(&self, reader: &mut TableReader, id: &TableId) -> Result<TableVerdict> {
+        let schema = reader.schema(id).await?;
+        let columns = Columns { schema: schema.arrow_schema(), key: schema.key.clone() };
+        let mirror = find_table(self.catalog, &mirrored_name(id).to_string()).await?;
+        let mut verdict = TableVerdict { table: id.to_string(), ..TableVerdict::default() };
+        let rows = mirror.head().and_then(|s| s.summary().additional_properties.get("total-records")?.parse::<u64>().ok()).unwrap_or(0);
+        let passes = rows.div_ceil(MOST_KEYS).max(1);
+        let mut candidates = Vec::new();
+        for pass in 0..passes {
+            let chosen = Chosen { pass, passes, sample_percent: self.options.sample_percent };
+            candidates.extend(self.pass(reader, id, &schema, &columns, &mirror, &chosen, &mut verdict).await?);
+        }
+        let mut settler = Settler::new(reader, self.applied, &schema, &columns, &mirror, self.options.differences_kept);
+        settler.settle(candidates, &mut verdict).await?;
+        Ok(verdict)
+    }
+
+    /// Reads both sides once and returns the keys whose rows are not the same, as batches of key columns.
+    #[allow(clippy::too_many_arguments, reason = "one call, all of one comparison")]
+    async fn pass(
+        &self,
+        reader: &mut TableReader,
+        id: &TableId,
+        schema: &TableSchema,
+        columns: &Columns,
+        mirror: &Table,
+        chosen: &Chosen,
+        verdict: &mut TableVerdict,
+    ) -> Result<Vec<RecordBatch>> {
+        let name = id.to_string();
+        let mut seen: HashMap<u128, Seen, foldhash::fast::RandomState> = HashMap::default();
+        let mut scan = mirror.scan().open().await?;
+        let mut rows = 0;
+        while let Some(batch) = scan.next().await? {
+            let batch = columns.align(&batch)?;
+            let Fingerprints { keys, rows: prints } = columns.fingerprints(&batch)?;
+            for (key, row) in keys.iter().zip(&prints).filter(|(key, _)| chosen.has(**key)) {
+                let entry = seen.entry(*key).or_default();
+                entry.differs |= entry.in_mirror > 0 && entry.row != *row;
+                entry.row = *row;
+                entry.in_mirror = entry.in_mirror.saturating_add(1);
+                verdict.mirror_rows += 1;
+            }
+            rows += keys.len() as u64;
+            (self.progress)(&name, rows);
+        }
+        let mut candidates = Vec::new();
+        let mut after = None;
+        loop {
+            let chunk = reader.chunk(schema, after.as_ref()).await?;
+            let batch = columns.align(&chunk.rows)?;
+            let Fingerprints { keys, rows: prints } = columns.fingerprints(&batch)?;
+            let mut differing = Vec::new();
+            for (at, (key, row)) in keys.iter().zip(&prints).enumerate().filter(|(_, (key, _))| chosen.has(**key)) {
+                verdict.source_rows += 1;
+                let entry = seen.entry(*key).or_default();
+                entry.in_source = entry.in_source.saturating_add(1);
+                entry.differs |= entry.in_mirror > 0 && entry.row != *row;
+                if columns.key.is_empty() {
+                    continue; // counted at the end
+                }
+                if entry.in_mirror != 1 || entry.differs {
+                    entry.differs = true;
+                    differing.push(u32::try_from(at).unwrap_or(u32::MAX));
+                }
+            }
+            candidates.extend(self.keys(columns, &batch, differing)?);
+            for (column, count) in chunk.mapped {
+                *verdict.mapped.entry(column).or_default() += count;
+            }
+            rows += keys.len() as u64;
+            (self.progress)(&name, rows);
+            after = chunk.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        // What is left is only in the mirror; of a table without a key, what is not there as often as in the source.
+        let left = |s: &Seen| if columns.key.is_empty() { s.in_mirror != s.in_source } else { s.in_source == 0 };
+        if seen.values().any(left) {
+            candidates.extend(self.mirror_keys(columns, mirror, |key| seen.get(&key).is_some_and(left)).await?);
+        }
+        if columns.key.is_empty() && seen.values().any(|s| s.in_mirror == 0) {
+            candidates
+                .extend(self.source_rows(reader, schema, columns, |key| seen.get(&key).is_some_and(|s| s.in_mirror == 0)).await?);
+        }
+        let total: usize = candidates.iter().map(RecordBatch::num_rows).sum();
+        if total > MOST_CANDIDATES {
+            return Err(Error::new(
+                ErrorKind::Unsafe,
+                format!(
+                    "{id}: {total} rows differ, more than can be looked at one by one\n  → is this the mirror of this database? lakehouse status says what it follows"
+                ),
+            ));
+        }
+        Ok(candidates)
+    }
+
+    fn keys(&self, columns: &Columns, batch: &RecordBatch, rows: Vec<u32>) -> Result<Option<RecordBatch>> {
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let keys = columns.keys_of(batch)?;
+        let taken = take_record_batch(&keys, &UInt32Array::from(rows));
+        taken.map(Some).map_err(|e| Error::new(ErrorKind::Other, format!("keys cannot be taken: {e}")).with_source(e))
+    }
+
+    /// The distinct keys of the mirror that `wanted` says yes to.
+    async fn mirror_keys(&self, columns: &Columns, mirror: &Table, wanted: impl Fn(u128) -> bool) -> Result<Option<RecordBatch>> {
+        let mut found = Vec::new();
+        let mut taken = std::collections::HashSet::new();
+        let mut scan = mirror.scan().open().await?;
+        while let Some(batch) = scan.next().await? {
+            let batch = columns.align(&batch)?;
+            found.extend(self.distinct(columns, &batch, &wanted, &mut taken)?);
+        }
+        concatenated(found)
+    }
+
+    async fn source_rows(
+        &self,
+        reader: &mut TableReader,
+        schema: &TableSchema,
+        columns: &Columns,
+        wanted: impl Fn(u128) -> bool,
+    ) -> Result<Option<RecordBatch>> {
+        let (mut found, mut after) = (Vec::new(), None);
+        let mut taken = std::collections::HashSet::new();
+        loop {
+            let chunk = reader.chunk(schema, after.as_ref()).await?;
+            let batch = columns.align(&chunk.rows)?;
+            found.extend(self.distinct(columns, &batch, &wanted, &mut taken)?);
+            after = chunk.next;
+            if after.is_none() {
+                return concatenated(found);
+            }
+        }
+    }
+
+    fn distinct(
+        &self,
+        columns: &Columns,
+        batch: &RecordBatch,
+        wanted: &impl Fn(u128) -> bool,
+        taken: &mut std::collections::HashSet<u128>,
+    ) -> Result<Option<RecordBatch>> {
+        let keys = columns.fingerprints(batch)?.keys;
+        let rows = keys.iter().enumerate().filter(|(_, key)| wanted(**key) && taken.insert(**key));
+        self.keys(columns, batch, rows.filter_map(|(at, _)| u32::try_from(at).ok()).collect())
+    }
+}
+
+fn concatenated(batches: Vec<RecordBatch>) -> Result<Option<RecordBatch>> {
+    let Some(first) = batches.first() else { return Ok(None) };
+    let whole = concat_batches(first.schema_ref(), &batches);
+    whole.map(Some).map_err(|e| Error::new(ErrorKind::Other, format!("keys cannot be put together: {e}")).with_source(e))
+}
+
+/// Which keys a pass looks at.
+struct Chosen {
+    pass: u64,
+    passes: u64,
+    sample_percent: Option<f64>,
+}
+
+impl Chosen {
+    fn has(&self, key: u128) -> bool {
+        let low = key as u64;
+        let sampled = self.sample_percent.is_none_or(|percent| ((key >> 64) as u64 % 1_000_000) as f64 <= percent * 10_000.0);
+        sampled && low % self.passes == self.pass
+    }
+}
