@@ -93,10 +93,11 @@ impl Engine {
             let held = &self.stream.out;
             let full = split || (between && (held.bytes >= self.config.memory_bytes / 2 || held.rows >= self.config.batch_rows));
             let idle_due = self.last_batch + self.config.idle_position_interval;
-            let something = between && !held.is_empty();
-            let due = split || something || (between && self.stream.moved && Instant::now() >= idle_due);
+            // A new table is said before any position that is past its making: who waits for a position sees it.
+            let whole = between && (full || !self.stream.tables.iter().any(|t| matches!(t.phase, Phase::Unread | Phase::Pending { .. })));
+            let due = split || (whole && (!held.is_empty() || (self.stream.moved && Instant::now() >= idle_due)));
             let read = !full && !self.paused;
-            let tick = if self.stream.moved && !due { idle_due } else { Instant::now() + Duration::from_secs(3600) };
+            let tick = if self.stream.moved && whole && !due { idle_due } else { Instant::now() + Duration::from_secs(3600) };
             let Self { log, jobs, keyless, .. } = &mut self;
             let woken = tokio::select! {
                 biased;

@@ -79,11 +79,6 @@ pub(crate) fn parse_mariadb_gtid(gtid: &str) -> Option<(&str, u64)> {
     Some((domain, sequence.parse().ok()?))
 }
 
-/// Origin and number of one MySQL GTID, `uuid[:tag]:number`.
-pub(crate) fn parse_mysql_gtid(gtid: &str) -> Option<(&str, u64)> {
-    let (origin, number) = gtid.rsplit_once(':')?;
-    Some((origin, number.parse().ok()?))
-}
 
 /// The number of a log file: what follows its last point.
 pub(crate) fn file_number(file: &str) -> u64 {

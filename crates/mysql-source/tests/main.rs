@@ -1,0 +1,8 @@
+//! The source on real servers: MySQL and MariaDB, by the project's own scripts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+mod restart;
+mod shop;
+mod trap;

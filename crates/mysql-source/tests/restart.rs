@@ -1,0 +1,85 @@
+//! A source that is stopped anywhere goes on with exactly what is missing.
+
+use crate::support::{Copy, both, config, run};
+use cdc_core::ChangeSource;
+use mysql_async::prelude::Queryable;
+use mysql_source::MysqlSource;
+
+const TABLES: [&str; 3] = [
+    "CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(40))",
+    "CREATE TABLE b (k VARCHAR(10), n INT, v DECIMAL(12,3), PRIMARY KEY (k, n))",
+    "CREATE TABLE c (v INT)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_after_every_batch_loses_and_doubles_nothing() {
+    both("restart", async |server, database| {
+        let mut admin = server.admin(database).await;
+        run(&mut admin, &TABLES).await;
+        let values: Vec<String> = (0..300).map(|i| format!("({i}, 'v{i}')")).collect();
+        run(&mut admin, &[&format!("INSERT INTO a VALUES {}", values.join(","))]).await;
+        run(&mut admin, &["INSERT INTO b SELECT CONCAT('k', id % 5), id, id / 7 FROM a", "INSERT INTO c SELECT id FROM a LIMIT 20"]).await;
+        // Large transactions are split: rows of other tables in them are counted, too.
+        let config = config(&server, database).chunk_rows(40).max_transaction_bytes(2_000).build().unwrap();
+        let mut copy = Copy::default();
+        let mut split = 0;
+        for round in 0.. {
+            if round % 3 == 0 && round < 45 {
+                let n = round * 100;
+                run(
+                    &mut admin,
+                    &[
+                        "BEGIN",
+                        &format!("UPDATE a SET v = CONCAT('r{round}-', id) WHERE id BETWEEN {} AND {}", round * 5, round * 5 + 150),
+                        &format!("INSERT INTO a SELECT id + 1000 + {n}, v FROM a WHERE id < 30"),
+                        &format!("INSERT INTO mysql_source_elsewhere.t SELECT id FROM a WHERE id < {}", 20 + round),
+                        &format!("UPDATE b SET n = n + 10000 WHERE n < {n} AND n % 3 = 0"),
+                        &format!("INSERT INTO c VALUES ({round})"),
+                        "DELETE FROM a WHERE id > 1000 AND id % 4 = 1",
+                        "COMMIT",
+                    ],
+                )
+                .await;
+            }
+            let mut source = MysqlSource::start(config.clone(), copy.state.clone()).await.unwrap();
+            if round >= 45 {
+                copy.catch_up(&mut source, &config).await;
+                break;
+            }
+            let batch = tokio::time::timeout(crate::support::DEADLINE, source.next()).await.unwrap().unwrap().unwrap();
+            split += usize::from(batch.position.log.row > 0);
+            copy.apply(batch);
+        }
+        copy.assert_equals(&server, database).await;
+        assert!(split > 0, "no transaction was split");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_connection_is_made_again_without_a_gap() {
+    both("killed", async |server, database| {
+        let mut admin = server.admin(database).await;
+        run(&mut admin, &TABLES).await;
+        let config = config(&server, database).build().unwrap();
+        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+        let mut copy = Copy::default();
+        copy.catch_up(&mut source, &config).await;
+        for round in 0..4 {
+            run(&mut admin, &[&format!("INSERT INTO a SELECT {round} * 1000 + seq.n, 'x' FROM (WITH RECURSIVE s AS (SELECT 1 n UNION ALL SELECT n + 1 FROM s WHERE n < 500) SELECT n FROM s) seq")]).await;
+            let dumps: Vec<u64> = admin
+                .query("SELECT id FROM information_schema.processlist WHERE user = 'mirror' AND command LIKE 'Binlog%'")
+                .await
+                .unwrap();
+            assert!(!dumps.is_empty());
+            for id in dumps {
+                // Another test's, or gone by itself.
+                let _ = admin.query_drop(format!("KILL {id}")).await;
+            }
+            run(&mut admin, &[&format!("UPDATE a SET v = 'y{round}' WHERE id % 10 = {round}"), "DELETE FROM a WHERE id % 97 = 1"]).await;
+            copy.catch_up(&mut source, &config).await;
+            copy.assert_equals(&server, database).await;
+        }
+    })
+    .await;
+}
