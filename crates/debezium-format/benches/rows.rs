@@ -96,11 +96,15 @@ fn orders() -> (Arc<TableSchema>, Vec<Vec<Value>>) {
             Value::Decimal(format!("{}.{:02}", n % 1000, n % 100)),
             Value::String("EUR".to_owned()),
             Value::Int(n % 17),
-            if i % 3 == 0 { Value::Null } else { Value::String(format!("note for order {n} lorem ipsum dolor sit amet")) },
+            if i.is_multiple_of(3) {
+                Value::Null
+            } else {
+                Value::String(format!("note for order {n} lorem ipsum dolor sit amet"))
+            },
             Value::String(format!("user{}@example.com", n % 50_000)),
             Value::Int(n % 2),
             Value::Int(1_704_067_200_000_000 + n * 1_000_000),
-            if i % 5 == 0 { Value::Null } else { Value::Int(1_704_067_200_000_000 + n * 1000) },
+            if i.is_multiple_of(5) { Value::Null } else { Value::Int(1_704_067_200_000_000 + n * 1000) },
             Value::Double(n as f64 / 7.0),
         ]
     };
@@ -124,9 +128,21 @@ fn changes(schema: &Arc<TableSchema>, rows: &[Vec<Value>], op: Op, per_event: us
     let change = |i: usize| {
         let image = i as u32;
         let before = if op == Op::Update { image } else { NO_IMAGE };
-        Change { op, before, after: image, origin: (i / per_event) as u32, row: (i % per_event) as u32, marker: SnapshotMarker::False }
+        Change {
+            op,
+            before,
+            after: image,
+            origin: (i / per_event) as u32,
+            row: (i % per_event) as u32,
+            marker: SnapshotMarker::False,
+        }
     };
-    ChangeBatch { schema: Arc::clone(schema), images: batch(schema, rows), changes: (0..ROWS).map(change).collect(), origins: origins.collect() }
+    ChangeBatch {
+        schema: Arc::clone(schema),
+        images: batch(schema, rows),
+        changes: (0..ROWS).map(change).collect(),
+        origins: origins.collect(),
+    }
 }
 
 fn measure(name: &str, bytes: usize, mut run: impl FnMut()) {

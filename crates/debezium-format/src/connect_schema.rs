@@ -131,7 +131,8 @@ fn default_of(column: &Column) -> Option<Value> {
         (Some(Value::Null), None) => None,
         (Some(value), _) if *value != Value::Null => Some(value.clone()),
         (_, Some(expression)) if is_current_timestamp(expression) => {
-            matches!(column.logical_type, LogicalType::Timestamp { .. } | LogicalType::TimestampTz { .. }).then_some(Value::Int(0))
+            matches!(column.logical_type, LogicalType::Timestamp { .. } | LogicalType::TimestampTz { .. })
+                .then_some(Value::Int(0))
         }
         _ => None,
     }
@@ -143,6 +144,10 @@ fn is_current_timestamp(expression: &str) -> bool {
 }
 
 pub(crate) fn unknown_type(schema: &TableSchema, column: &Column) -> Error {
-    Error::new(ErrorKind::Configuration, &schema.table, format!("its type {} has no form in Debezium's events", column.native.declaration))
-        .in_column(&column.name)
+    Error::new(
+        ErrorKind::Configuration,
+        &schema.table,
+        format!("its type {} has no form in Debezium's events", column.native.declaration),
+    )
+    .in_column(&column.name)
 }

@@ -266,9 +266,15 @@ mod tests {
 
     #[test]
     fn text_has_exactly_the_fraction_digits_of_the_scale() {
-        for (value, scale, text) in
-            [(0, 0, "0"), (0, 2, "0.00"), (5, 2, "0.05"), (-5, 2, "-0.05"), (12345, 2, "123.45"), (-100, 0, "-100"), (10, 1, "1.0")]
-        {
+        for (value, scale, text) in [
+            (0, 0, "0"),
+            (0, 2, "0.00"),
+            (5, 2, "0.05"),
+            (-5, 2, "-0.05"),
+            (12345, 2, "123.45"),
+            (-100, 0, "-100"),
+            (10, 1, "1.0"),
+        ] {
             let mut out = Vec::new();
             write_text(&mut out, value, scale);
             assert_eq!(out, text.as_bytes());
@@ -278,9 +284,18 @@ mod tests {
 
     #[test]
     fn text_that_does_not_fit_is_refused() {
-        for (text, precision, scale) in
-            [("", 5, 2), ("-", 5, 2), (".5", 5, 2), ("1.", 5, 2), ("1e3", 5, 2), ("+1", 5, 2), ("1.234", 5, 2), ("1000", 5, 2), ("NaN", 5, 2), ("1.2.3", 9, 4)]
-        {
+        for (text, precision, scale) in [
+            ("", 5, 2),
+            ("-", 5, 2),
+            (".5", 5, 2),
+            ("1.", 5, 2),
+            ("1e3", 5, 2),
+            ("+1", 5, 2),
+            ("1.234", 5, 2),
+            ("1000", 5, 2),
+            ("NaN", 5, 2),
+            ("1.2.3", 9, 4),
+        ] {
             assert_eq!(parse_text(text.as_bytes(), precision, scale), None, "{text}");
         }
         assert_eq!(parse_text(b"1.2300", 5, 2), Some(123));

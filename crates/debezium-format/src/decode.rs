@@ -201,7 +201,13 @@ impl Decoder {
         self.rows.count = 0;
         let ops = std::mem::take(&mut self.ops);
         let source_ts_us = std::mem::take(&mut self.source_ts_us);
-        let defect = |e| Error::new(ErrorKind::Value, &self.schema.table, format!("columns that do not fit their schema ({e}): a defect, please report it"));
+        let defect = |e| {
+            Error::new(
+                ErrorKind::Value,
+                &self.schema.table,
+                format!("columns that do not fit their schema ({e}): a defect, please report it"),
+            )
+        };
         if let Some((e, column)) = failure {
             return Err(defect(e).in_column(column));
         }

@@ -78,7 +78,11 @@ impl Encoder {
         let mut key = Vec::with_capacity(schema.key.len());
         for (i, &column) in schema.key.iter().enumerate() {
             let name = name_of(column, i == 0).ok_or_else(|| {
-                Error::new(ErrorKind::Configuration, &schema.table, format!("its key names column {column}, which does not exist"))
+                Error::new(
+                    ErrorKind::Configuration,
+                    &schema.table,
+                    format!("its key names column {column}, which does not exist"),
+                )
             })?;
             key.push((column, name));
         }
@@ -173,14 +177,24 @@ impl Encoder {
 
     fn views<'a>(&self, batch: &'a ChangeBatch) -> Result<Vec<ColumnView<'a>>> {
         if batch.images.num_columns() != self.wires.len() {
-            let what = format!("{} columns in the batch, {} in schema version {}", batch.images.num_columns(), self.wires.len(), self.schema.version);
+            let what = format!(
+                "{} columns in the batch, {} in schema version {}",
+                batch.images.num_columns(),
+                self.wires.len(),
+                self.schema.version
+            );
             return Err(Error::new(ErrorKind::Schema, &self.schema.table, what));
         }
         let columns = batch.images.columns().iter().zip(&self.wires).zip(&self.schema.columns);
         columns
             .map(|((array, &wire), column)| {
                 ColumnView::new(array, wire).ok_or_else(|| {
-                    let what = format!("{} in the batch, {} in schema version {}", array.data_type(), column.logical_type.arrow_type(), self.schema.version);
+                    let what = format!(
+                        "{} in the batch, {} in schema version {}",
+                        array.data_type(),
+                        column.logical_type.arrow_type(),
+                        self.schema.version
+                    );
                     Error::new(ErrorKind::Schema, &self.schema.table, what).in_column(&column.name)
                 })
             })
@@ -188,7 +202,8 @@ impl Encoder {
     }
 
     fn inconsistent(&self, change: &Change, what: &str) -> Error {
-        let what = format!("its batch lacks {what} that row {} of a change names: this is a defect, please report it", change.row);
+        let what =
+            format!("its batch lacks {what} that row {} of a change names: this is a defect, please report it", change.row);
         Error::new(ErrorKind::Schema, &self.schema.table, what)
     }
 

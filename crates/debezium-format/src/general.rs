@@ -230,6 +230,7 @@ fn read_source(reader: &mut Reader<'_>, scratch: &mut Scratch) -> Result<i64> {
     let start = reader.pos();
     reader.expect(b'{', "a source that is no object")?;
     let mut keys = Vec::new();
+    // Where the two times are, if they are not null. The one that is not needed is not looked at.
     let (mut micros, mut millis) = (None, None);
     let mut first = true;
     loop {
@@ -242,18 +243,19 @@ fn read_source(reader: &mut Reader<'_>, scratch: &mut Scratch) -> Result<i64> {
             _ => None,
         };
         keys.push((at, reader.pos()));
-        match time {
-            Some(time) if !reader.null()? => {
-                let at = reader.pos();
-                *time = Some(integer(reader)?.ok_or_else(|| Fault::schema(at, "a source time that is no whole number"))?);
-            }
-            Some(_) => {}
-            None => reader.skip(&mut scratch.text)?,
+        if let Some(time) = time {
+            *time = (reader.peek() != Some(b'n')).then(|| reader.pos());
         }
+        reader.skip(&mut scratch.text)?;
     }
     refuse_doubled(reader, &mut keys)?;
-    let micros = micros.or(millis.and_then(|ms: i64| ms.checked_mul(1000)));
-    micros.ok_or_else(|| Fault::schema(start, "a source without ts_us and ts_ms"))
+    let (at, scale) = match (micros, millis) {
+        (Some(at), _) => (at, 1),
+        (None, Some(at)) => (at, 1000),
+        (None, None) => return Err(Fault::schema(start, "a source without ts_us and ts_ms")),
+    };
+    let time = integer(&mut reader.at(at))?.and_then(|time| time.checked_mul(scale));
+    time.ok_or_else(|| Fault::schema(at, "a source time that is no whole number"))
 }
 
 fn read_row(
@@ -421,12 +423,19 @@ pub(crate) fn read_value(
             let mut first = true;
             while reader.element(&mut first)? {
                 let at = reader.pos();
-                let value = number(reader, text)?.and_then(|n| n.parse::<f32>().ok().filter(|v| v.is_finite() || names_infinity(n)));
+                let value =
+                    number(reader, text)?.and_then(|n| n.parse::<f32>().ok().filter(|v| v.is_finite() || names_infinity(n)));
                 elements.push(value.ok_or_else(|| Fault::value(at, "no number that a 32-bit float can hold"))?);
             }
             ends.push(i32::try_from(elements.len()).map_err(|_| full())?);
         }
-        _ => return Err(Fault { kind: ErrorKind::Configuration, at, what: "a column buffer of another type: a defect, please report it".into() }),
+        _ => {
+            return Err(Fault {
+                kind: ErrorKind::Configuration,
+                at,
+                what: "a column buffer of another type: a defect, please report it".into(),
+            });
+        }
     }
     Ok(())
 }

@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn floats_are_laid_out_as_java_does() {
         for (value, text) in [
-            (3.14f32, "3.14"),
+            (3.15f32, "3.15"),
             (1.0, "1.0"),
             (1.0e10, "1.0E10"),
             (f32::MAX, "3.4028235E38"),

@@ -20,6 +20,9 @@ use std::str;
 /// What comes between the two images when both are there. A bare quote cannot be inside a JSON string, so it is structure.
 const BETWEEN: &[u8] = b"},\"after\":";
 
+/// A record with more values than this teaches no plan.
+const MAX_LEAVES: usize = 8_192;
+
 /// One run of expected bytes, then one value.
 #[derive(Debug, Clone, Copy)]
 struct Step {
@@ -38,7 +41,7 @@ enum Slot {
     /// A whole number between two bounds.
     Integer { min: i64, max: i64, into: Integer },
     /// A string.
-    String(Text),
+    String(Holds),
     /// `true` or `false`.
     Boolean,
     /// A number for a `double` column.
@@ -68,7 +71,7 @@ enum Integer {
 
 /// What a string holds.
 #[derive(Debug, Clone, Copy)]
-enum Text {
+enum Holds {
     Text,
     Decimal { precision: u8 },
     Instant,
@@ -84,9 +87,9 @@ impl Slot {
             Wire::Micros => integer(Integer::Int64),
             Wire::Millis => integer(Integer::Millis),
             Wire::WrappedU64 => integer(Integer::WrappedU64),
-            Wire::Text => Self::String(Text::Text),
-            Wire::Decimal { precision, .. } => Self::String(Text::Decimal { precision }),
-            Wire::Instant => Self::String(Text::Instant),
+            Wire::Text => Self::String(Holds::Text),
+            Wire::Decimal { precision, .. } => Self::String(Holds::Decimal { precision }),
+            Wire::Instant => Self::String(Holds::Instant),
             Wire::Boolean => Self::Boolean,
             Wire::Double => Self::Double,
             other => Self::Other(other),
@@ -294,24 +297,24 @@ impl<'a> Run<'a, '_> {
                 Slot::String(holds) => {
                     let buffer = self.rows.columns.get_mut(step.column as usize)?;
                     match (string(rest)?, holds, &mut buffer.data) {
-                        (Some((text, ascii, rest)), Text::Text, Data::Text(values)) => {
+                        (Some((text, ascii, rest)), Holds::Text, Data::Text(values)) => {
                             if !ascii {
                                 str::from_utf8(text).ok()?;
                             }
                             values.push(text)?;
                             rest
                         }
-                        (Some((text, _, rest)), Text::Decimal { precision }, Data::Decimal(values)) => {
+                        (Some((text, _, rest)), Holds::Decimal { precision }, Data::Decimal(values)) => {
                             let value = base64_text::decode_integer(text)?;
                             values.push(Some(value).filter(|&v| decimal::fits(v, *precision))?);
                             rest
                         }
-                        (Some((text, _, rest)), Text::Instant, Data::Int64(values)) => {
+                        (Some((text, _, rest)), Holds::Instant, Data::Int64(values)) => {
                             values.push(time_text::parse_instant(text)?);
                             rest
                         }
                         // With escapes.
-                        (None, Text::Text, _) => self.other(Wire::Text, step.column, rest)?,
+                        (None, Holds::Text, _) => self.other(Wire::Text, step.column, rest)?,
                         _ => return None,
                     }
                 }
@@ -323,7 +326,9 @@ impl<'a> Run<'a, '_> {
                 }
                 Slot::Double => match short_double(rest) {
                     Some((value, rest)) => {
-                        let Data::Double(values) = &mut self.rows.columns.get_mut(step.column as usize)?.data else { return None };
+                        let Data::Double(values) = &mut self.rows.columns.get_mut(step.column as usize)?.data else {
+                            return None;
+                        };
                         values.push(value);
                         rest
                     }
@@ -381,9 +386,12 @@ fn expect_at_end<'a>(words: &[[u128; 2]], length: usize, rest: &'a [u8]) -> Opti
     here.iter().all(|&byte| expected.next() == Some(byte)).then_some(behind)
 }
 
-/// A string without escapes: its text, whether it is ASCII, what follows. `Some(None)` if it has escapes.
+/// A string without escapes: its text, whether it is ASCII, what follows.
+type Plain<'a> = (&'a [u8], bool, &'a [u8]);
+
+/// Reads a string; `Some(None)` if it has escapes.
 #[inline(always)]
-fn string(rest: &[u8]) -> Option<Option<(&[u8], bool, &[u8])>> {
+fn string(rest: &[u8]) -> Option<Option<Plain<'_>>> {
     let body = rest.strip_prefix(b"\"")?;
     let (length, ascii) = plain_text(body);
     let (text, behind) = body.split_at_checked(length)?;
@@ -454,7 +462,8 @@ fn collect(reader: &mut Reader<'_>, path: &str, leaves: &mut Vec<Leaf>) -> Optio
             continue;
         }
         reader.skip(&mut Vec::new()).ok()?;
-        if leaves.iter().any(|leaf| leaf.path == inner) {
+        // A table has at most 4,096 columns; what has more leaves is no event to learn from.
+        if leaves.len() > MAX_LEAVES || leaves.iter().any(|leaf| leaf.path == inner) {
             return None;
         }
         leaves.push(Leaf { path: inner, from, to: reader.pos() });

@@ -136,11 +136,7 @@ pub(crate) fn integer(bytes: &[u8]) -> Option<(i64, &[u8])> {
     if digits.first() == Some(&b'0') && (length > 1 || negative) {
         return None;
     }
-    let value = if negative {
-        0_i64.checked_sub_unsigned(magnitude)?
-    } else {
-        i64::try_from(magnitude).ok()?
-    };
+    let value = if negative { 0_i64.checked_sub_unsigned(magnitude)? } else { i64::try_from(magnitude).ok()? };
     Some((value, digits.get(length..)?))
 }
 
@@ -169,16 +165,39 @@ mod tests {
 
     #[test]
     fn integers_of_all_lengths_are_read_exactly() {
-        for value in [0, 1, 9, 10, 12_345_678, 123_456_789, 9_999_999_999_999_999, i64::MAX, i64::MIN, -1, -10_000_000_000_000_000] {
+        for value in
+            [0, 1, 9, 10, 12_345_678, 123_456_789, 9_999_999_999_999_999, i64::MAX, i64::MIN, -1, -10_000_000_000_000_000]
+        {
             for tail in ["", ",", "}", "123456789012345678901".get(..0).unwrap_or("")] {
                 let text = format!("{value}{tail}");
                 assert_eq!(integer(text.as_bytes()).map(|(v, rest)| (v, rest.len())), Some((value, tail.len())), "{text}");
             }
         }
-        for bad in ["", "-", "-0", "00", "01", "-01", "x", "9223372036854775808", "-9223372036854775809", "99999999999999999999", "12345678901234567890123"] {
+        for bad in [
+            "",
+            "-",
+            "-0",
+            "00",
+            "01",
+            "-01",
+            "x",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "99999999999999999999",
+            "12345678901234567890123",
+        ] {
             assert!(integer(bad.as_bytes()).is_none(), "{bad}");
         }
-        for (text, left) in [("0,", Some(1)), ("-12345678", Some(0)), ("123456789012345678901234}", Some(1)), ("00", None), ("-0", None), ("-", None), ("", None), ("x", None)] {
+        for (text, left) in [
+            ("0,", Some(1)),
+            ("-12345678", Some(0)),
+            ("123456789012345678901234}", Some(1)),
+            ("00", None),
+            ("-0", None),
+            ("-", None),
+            ("", None),
+            ("x", None),
+        ] {
             assert_eq!(skip_integer(text.as_bytes()).map(<[u8]>::len), left, "{text}");
         }
     }

@@ -118,7 +118,9 @@ pub(crate) fn write_value(out: &mut Vec<u8>, wire: Wire, value: &Value) -> Optio
             write_instant(out, *v);
             out.push(b'"');
         }
-        (Wire::WrappedU64 | Wire::Decimal { .. } | Wire::DecimalText { .. }, Value::UInt(v)) => write_decimal(out, wire, i128::from(*v))?,
+        (Wire::WrappedU64 | Wire::Decimal { .. } | Wire::DecimalText { .. }, Value::UInt(v)) => {
+            write_decimal(out, wire, i128::from(*v))?
+        }
         (Wire::WrappedU64, Value::Int(v)) => write_decimal(out, wire, i128::from(*v))?,
         (Wire::Decimal { precision, scale } | Wire::DecimalText { precision, scale }, Value::Int(v)) => {
             write_decimal(out, wire, decimal::parse_text(v.to_string().as_bytes(), precision, scale)?)?;

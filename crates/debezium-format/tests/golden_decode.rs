@@ -6,7 +6,8 @@ use crate::golden_encode::origin;
 use crate::images::{batch, cell};
 use cdc_core::{Change, ChangeBatch, NO_IMAGE, Op, TableSchema, Value};
 use debezium_format::{
-    BigintUnsigned, Connector, Converter, DecimalMode, Decoded, Decoder, DecoderConfig, Encoder, EncoderConfig, Profile, RecordList,
+    BigintUnsigned, Connector, Converter, DecimalMode, Decoded, Decoder, DecoderConfig, Encoder, EncoderConfig, Profile,
+    RecordList,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,7 +50,12 @@ fn check(scenario: &str, connector: Connector, profile: Profile, schemas: &HashM
         };
         let misses = decoder.misses();
         decoder.decode(value).unwrap();
-        assert_eq!(decoder.misses(), misses, "{scenario}: a plan does not read the record it was learnt from: {}", payload(event));
+        assert_eq!(
+            decoder.misses(),
+            misses,
+            "{scenario}: a plan does not read the record it was learnt from: {}",
+            payload(event)
+        );
         let decoded = decoder.finish().unwrap();
         assert_eq!(decoded.ops, [op, op]);
         assert_eq!(decoded.rows.slice(0, 1), decoded.rows.slice(1, 1));

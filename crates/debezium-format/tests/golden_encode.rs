@@ -27,8 +27,12 @@ fn string(name: &str, nullable: bool) -> Column {
 }
 
 fn customers() -> Arc<TableSchema> {
-    let columns =
-        vec![column("id", integer(32, false), false), string("first_name", false), string("last_name", false), string("email", false)];
+    let columns = vec![
+        column("id", integer(32, false), false),
+        string("first_name", false),
+        string("last_name", false),
+        string("email", false),
+    ];
     table("customers", columns, &[0])
 }
 
@@ -36,7 +40,11 @@ fn products() -> Arc<TableSchema> {
     let mut price = column("price", LogicalType::Decimal { precision: 10, scale: 2 }, false);
     price.default = Some(decimal("9.99"));
     let weight = column("weight", LogicalType::Float, true);
-    table("products", vec![column("id", integer(32, false), false), string("name", false), string("description", true), weight, price], &[0])
+    table(
+        "products",
+        vec![column("id", integer(32, false), false), string("name", false), string("description", true), weight, price],
+        &[0],
+    )
 }
 
 fn orders() -> Arc<TableSchema> {
@@ -119,6 +127,8 @@ fn customers_at_first() -> Vec<Step> {
     ]
 }
 
+// The recorded weight of a scooter, not a rounded circle.
+#[allow(clippy::approx_constant)]
 fn products_at_first() -> Vec<Step> {
     vec![
         read(product(101, "scooter", Some("Small 2-wheel scooter"), Some(3.14), "49.50")),
@@ -150,7 +160,10 @@ fn long_story() -> Vec<(Arc<TableSchema>, Vec<Step>)> {
     let mut customer_steps = customers_at_first();
     customer_steps.extend([
         create(ed(1004)),
-        update(customer(1003, "Anne", "Kretchmar", "annek@noanswer.org"), customer(1003, "Anne Marie", "Kretchmar", "annek@noanswer.org")),
+        update(
+            customer(1003, "Anne", "Kretchmar", "annek@noanswer.org"),
+            customer(1003, "Anne Marie", "Kretchmar", "annek@noanswer.org"),
+        ),
         update(ed(1004), ed(2004)),
         delete(ed(2004)),
         create(customer(3001, "keep", "me", "k@x")),
@@ -311,11 +324,8 @@ fn mariadb_events_without_schemas_are_the_recorded_bytes() {
 fn a_truncate_is_the_recorded_bytes() {
     let events = load("mysql-truncate_emit");
     let event = events.iter().find(|e| e.table() == "no_pk").unwrap();
-    let columns = vec![
-        column("a", integer(32, false), true),
-        string("b", true),
-        column("c", LogicalType::Timestamp { fraction: 0 }, true),
-    ];
+    let columns =
+        vec![column("a", integer(32, false), true), string("b", true), column("c", LogicalType::Timestamp { fraction: 0 }, true)];
     let config = encoder_config(&events, Connector::Mysql, true);
     let mut encoder = Encoder::new(&config, table("no_pk", columns, &[]), &event.topic).unwrap();
     let mut sink = RecordList::default();

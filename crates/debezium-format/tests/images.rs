@@ -1,8 +1,8 @@
 //! Schemas and row images by hand.
 
 use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int32Builder, Int64Builder, ListBuilder,
-    StringBuilder, StructBuilder,
+    BinaryBuilder, BooleanBuilder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int32Builder, Int64Builder,
+    ListBuilder, StringBuilder, StructBuilder,
 };
 use arrow_array::{ArrayRef, Date32Array, Decimal128Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, TimeUnit};
@@ -114,9 +114,9 @@ fn array(logical: &LogicalType, values: &[&Value]) -> ArrayRef {
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             Arc::new(values.iter().map(|v| whole(v)).collect::<TimestampMicrosecondArray>().with_timezone_opt(zone))
         }
-        DataType::Decimal128(p, s) => Arc::new(
-            values.iter().map(|v| unscaled(v, s)).collect::<Decimal128Array>().with_precision_and_scale(p, s).unwrap(),
-        ),
+        DataType::Decimal128(p, s) => {
+            Arc::new(values.iter().map(|v| unscaled(v, s)).collect::<Decimal128Array>().with_precision_and_scale(p, s).unwrap())
+        }
         DataType::Utf8 => {
             let mut b = StringBuilder::new();
             values.iter().for_each(|v| b.append_option(text(v)));
@@ -154,7 +154,11 @@ fn array(logical: &LogicalType, values: &[&Value]) -> ArrayRef {
                 };
                 b.field_builder::<BinaryBuilder>(0).unwrap().append_value(shape.map_or(&[][..], |w| w));
                 let srid = b.field_builder::<Int32Builder>(1).unwrap();
-                if shape.is_some() { srid.append_option(reference) } else { srid.append_value(0) }
+                if shape.is_some() {
+                    srid.append_option(reference)
+                } else {
+                    srid.append_value(0)
+                }
                 b.append(shape.is_some());
             }
             Arc::new(b.finish())
@@ -179,7 +183,9 @@ fn array(logical: &LogicalType, values: &[&Value]) -> ArrayRef {
 /// One cell in row form.
 pub fn cell(batch: &RecordBatch, schema: &TableSchema, column: usize, row: usize) -> Value {
     use arrow_array::cast::AsArray;
-    use arrow_array::types::{Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+    use arrow_array::types::{
+        Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    };
     let array = batch.column(column);
     if array.is_null(row) {
         return Value::Null;

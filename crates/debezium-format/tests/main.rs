@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod connect;
+mod defaults;
 mod golden;
 mod golden_decode;
 mod golden_encode;
