@@ -35,12 +35,16 @@ pub struct CoordinatorSettings {
     pub table_uuid: Option<String>,
     /// How long a delta waits for what must come before it.
     pub hold: Duration,
+    /// How often an idle coordinator looks at the table, so that one that was dropped, replaced or rolled back is noticed
+    /// without a change of the source.
+    pub head_check: Duration,
     /// How long a coordinator that was asked to stop goes on trying to learn the outcome of what it was offered.
     pub stop_grace: Duration,
 }
 
 impl CoordinatorSettings {
-    /// The defaults for a table that is fed by one topic: branch `main`, others' rows stop it, 30 s of hold, 10 s of grace.
+    /// The defaults for a table that is fed by one topic: branch `main`, others' rows stop it, 30 s of hold,
+    /// a look each minute, 10 s of grace.
     pub fn new(sink: impl Into<String>, topic: impl Into<String>) -> Self {
         Self {
             sink: sink.into(),
@@ -51,6 +55,7 @@ impl CoordinatorSettings {
             generation: None,
             table_uuid: None,
             hold: Duration::from_secs(30),
+            head_check: Duration::from_secs(60),
             stop_grace: Duration::from_secs(10),
         }
     }
@@ -216,6 +221,10 @@ impl<T: MirrorTable> Coordinator<T> {
                         None => return Ok(()),
                     },
                     () = stopped(&mut self.stop), if !stopping => continue,
+                    () = self.environment.sleep(self.settings.head_check) => {
+                        self.look().await?;
+                        continue;
+                    }
                 }
             }
             while let Ok(offer) = self.mailbox.try_recv() {
@@ -389,11 +398,7 @@ impl<T: MirrorTable> Coordinator<T> {
         loop {
             let fresh = self.known.is_none();
             if fresh {
-                let head = self.read_head().await?;
-                let Some(base) = head.checkpoint.clone() else {
-                    return Err(Error::new(ErrorKind::Other, format!("the table {} has lost its checkpoint", self.name)));
-                };
-                self.keep(head, Arc::new(base), false);
+                self.look().await?;
                 self.resolve().await?;
                 if self.queue.is_empty() {
                     return Ok(true);
@@ -422,6 +427,16 @@ impl<T: MirrorTable> Coordinator<T> {
                 }
             }
         }
+    }
+
+    /// Reads the head, checks it and builds upon it from here on.
+    async fn look(&mut self) -> Result<()> {
+        let head = self.read_head().await?;
+        let Some(base) = head.checkpoint.clone() else {
+            return Err(Error::new(ErrorKind::Other, format!("the table {} has lost its checkpoint", self.name)));
+        };
+        self.keep(head, Arc::new(base), false);
+        Ok(())
     }
 
     /// Looks for attempts with an unknown outcome in the ancestry of the head that was just read.

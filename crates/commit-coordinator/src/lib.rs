@@ -8,6 +8,7 @@ pub mod failpoint;
 mod lineage;
 mod log_view;
 pub mod memory;
+mod one_table;
 mod planted;
 mod refusal;
 mod rule;
@@ -31,6 +32,7 @@ pub use log_view::{
 };
 #[cfg(feature = "planted-bugs")]
 pub use planted::{Bug, Planted};
+pub use one_table::run_table;
 pub use refusal::Refusal;
 pub use rule::{Admission, Round, Stale, Verdict, check_log, decide};
 pub use span::{Act, BarrierKind, Claim, Covered, Span};

@@ -423,7 +423,8 @@ where
     /// Where reading of a lane must end for now: the next barrier or the next schema version, as far as is known.
     fn limit(&self, reading: &Reading, lane: &Lane) -> (Option<i64>, Option<i64>) {
         let barrier = self.parts.progress.barrier(reading.barrier.saturating_add(1));
-        let barrier = barrier.and_then(|line| line.offset(&lane.topic, lane.partition));
+        // A partition that the vector lacks came later: it is not read before the barrier that brought it.
+        let barrier = barrier.map(|line| line.offset(&lane.topic, lane.partition).unwrap_or(lane.at));
         let until = [barrier, self.facts(lane).until].into_iter().flatten().min();
         (barrier, until)
     }

@@ -1,1 +1,634 @@
-//! .
+//! The protocol as a model, checked exhaustively for a small size, with the crate's own rule as its transition function.
+//!
+//! Two workers, two coordinators, two log partitions of three records, a barrier between them, and at most so many faults of
+//! each kind in a history. Each worker reads a partition of its own; one that crashes leaves its delta behind, as a zombie's.
+//! Checked in every state that can be reached:
+//! - a span is applied only where the applied records end: each record once, in order; nothing crosses the barrier;
+//! - one snapshot holds at most one span of a partition;
+//! - from here, without further faults, everything gets into the table: nothing is lost and nobody waits for ever.
+
+use commit_coordinator::{
+    Admission, BarrierKind, Checkpoint, Claim, LogView, PartitionView, Round, Span, TopicCheckpoint, TopicView, Verdict,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, Hash};
+
+const TOPIC: &str = "t";
+const RECORDS: u8 = 3;
+/// Where the barrier lies in each partition.
+const BARRIER: [u8; 2] = [1, 2];
+
+/// What a worker can offer: partition, from, to, barriers before. Number 0 is nothing, the last one the barrier.
+const SPANS: [(usize, u8, u8, u8); 8] = [
+    (0, 0, 1, 0),
+    (0, 1, 2, 1),
+    (0, 1, 3, 1),
+    (0, 2, 3, 1),
+    (1, 0, 1, 0),
+    (1, 0, 2, 0),
+    (1, 1, 2, 0),
+    (1, 2, 3, 1),
+];
+const BARRIER_DELTA: u8 = 9;
+const NOBODY: u8 = 2;
+
+const KINDS: usize = 7;
+const CRASH_WORKER: usize = 0;
+const CRASH_COORDINATOR: usize = 1;
+const DUPLICATE: usize = 2;
+const LOST_MESSAGE: usize = 3;
+const UNKNOWN: usize = 4;
+const LOST_ANSWER: usize = 5;
+const FOREIGN: usize = 6;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+struct Worker {
+    /// What it knows of the checkpoint (its partition's offset, the barrier); nothing after a start, a refusal or a lost answer.
+    known: Option<(u8, u8)>,
+    /// What it has offered and waits for.
+    waiting: u8,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+enum Step {
+    #[default]
+    Idle,
+    /// It has read the head; true: which still is the head.
+    Read(bool),
+    /// It does not know whether its swap happened; true: it did.
+    Unsure(bool),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+struct Coordinator {
+    /// Offers in the order of their arrival: the delta, and its worker in the upper half.
+    queue: [u8; 8],
+    step: Step,
+    /// Which of the queue are in the swap that it is unsure of.
+    members: u8,
+}
+
+/// A swap that may still land: whose, and its deltas. It was made upon the head of now.
+type Late = (u8, u16);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+struct State {
+    next: [u8; 2],
+    barrier: u8,
+    workers: [Worker; 2],
+    coordinators: [Coordinator; 2],
+    /// Offers under way, sorted.
+    network: [u8; 8],
+    late: [Late; 2],
+    faults: [u8; KINDS],
+}
+
+fn delta(entry: u8) -> u8 {
+    entry & 15
+}
+
+fn owner(entry: u8) -> u8 {
+    entry >> 4
+}
+
+fn entry(delta: u8, owner: u8) -> u8 {
+    delta | owner << 4
+}
+
+fn put(list: &mut [u8; 8], value: u8) {
+    let free = list.iter().position(|e| *e == 0).expect("more offers than the bounds of the model allow");
+    list[free] = value;
+}
+
+fn take(list: &mut [u8; 8], index: usize) -> u8 {
+    let value = list[index];
+    list.copy_within(index + 1.., index);
+    list[7] = 0;
+    value
+}
+
+fn claim(delta: u8) -> Claim {
+    if delta == BARRIER_DELTA {
+        let at = (0..2).map(|p| Span::at(TOPIC, p, i64::from(BARRIER[p as usize]))).collect();
+        return Claim::barrier(1, BarrierKind::Truncate, at);
+    }
+    let (partition, from, to, after) = SPANS[usize::from(delta) - 1];
+    let span = Span::new(TOPIC, i32::try_from(partition).unwrap(), from.into(), to.into());
+    Claim { after_barrier: after.into(), ..Claim::advance(vec![span]) }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    Admitted,
+    Stays,
+    Waits,
+    Stale,
+    Refused,
+}
+
+#[derive(Clone, Copy)]
+struct Judged {
+    fates: [Fate; 8],
+    next: [u8; 2],
+    barrier: u8,
+}
+
+/// A delta is refused whole by the crate's own rule: this only remembers its answers.
+struct Judge {
+    known: HashMap<([u8; 2], u8, [u8; 8]), Judged, foldhash::fast::RandomState>,
+    claims: Vec<Claim>,
+    view: LogView,
+    #[cfg(feature = "planted-bugs")]
+    bug: Option<commit_coordinator::Bug>,
+}
+
+impl Judge {
+    fn new() -> Self {
+        let end = i64::from(RECORDS);
+        let partitions = (0..2).map(|p| (p, PartitionView { first: 0, next: end, expiring: 0 })).collect();
+        let topic = TopicView { id: "id".into(), partitions, announced: None };
+        Self {
+            known: HashMap::default(),
+            claims: (1..=BARRIER_DELTA).map(claim).collect(),
+            view: LogView { log: "log".into(), topics: BTreeMap::from([(TOPIC.into(), topic)]) },
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
+        }
+    }
+
+    fn judge(&mut self, next: [u8; 2], barrier: u8, queue: [u8; 8]) -> Judged {
+        let deltas = queue.map(delta);
+        if let Some(judged) = self.known.get(&(next, barrier, deltas)) {
+            return *judged;
+        }
+        let offsets = (0..2).map(|p| (p, i64::from(next[p as usize]))).collect();
+        let checkpoint = Checkpoint {
+            version: 1,
+            sink: "s".into(),
+            branch: "main".into(),
+            log: "log".into(),
+            topics: BTreeMap::from([(TOPIC.into(), TopicCheckpoint { id: "id".into(), next: offsets })]),
+            barrier: barrier.into(),
+            commit: "c".into(),
+            generation: 0,
+            schema_version: 1,
+            touched: false,
+            covered: None,
+            source_ts_us: 0,
+        };
+        let mut round = Round::new(&checkpoint);
+        #[cfg(feature = "planted-bugs")]
+        {
+            round = round.with_bug(commit_coordinator::Planted(self.bug));
+        }
+        let mut fates = [Fate::Stays; 8];
+        for (fate, delta) in fates.iter_mut().zip(deltas).filter(|(_, delta)| *delta != 0) {
+            *fate = match round.admit(&self.claims[usize::from(delta) - 1], &self.view) {
+                Admission::Admitted => Fate::Admitted,
+                Admission::NextRound => Fate::Stays,
+                Admission::No(Verdict::Stale(_)) => Fate::Stale,
+                Admission::No(Verdict::Gap(_) | Verdict::BarrierNotReached { .. }) => Fate::Waits,
+                Admission::No(_) => Fate::Refused,
+            };
+        }
+        let after = round.checkpoint("c");
+        let offset = |p| u8::try_from(after.next(TOPIC, p).unwrap()).unwrap();
+        let judged = Judged { fates, next: [offset(0), offset(1)], barrier: u8::try_from(after.barrier).unwrap() };
+        self.known.insert((next, barrier, deltas), judged);
+        judged
+    }
+}
+
+impl State {
+    fn done(&self) -> bool {
+        self.next == [RECORDS; 2] && self.barrier == 1
+    }
+
+    fn fault(&self, kind: usize, limits: &[u8; KINDS]) -> Option<Self> {
+        let mut state = *self;
+        state.faults[kind] += 1;
+        (state.faults[kind] <= limits[kind]).then_some(state)
+    }
+
+    /// The head is another one: what was read or sent upon the old one can no longer succeed.
+    fn moved(&mut self) {
+        for coordinator in &mut self.coordinators {
+            if coordinator.step == Step::Read(true) {
+                coordinator.step = Step::Read(false);
+            }
+        }
+        self.late = Default::default();
+    }
+
+    /// The truth about what is applied, written without the crate's rule.
+    fn apply(&mut self, deltas: u16) -> Result<(), String> {
+        let list: Vec<u8> = (1..=BARRIER_DELTA).filter(|d| deltas & (1 << d) != 0).collect();
+        for d in &list {
+            if *d == BARRIER_DELTA {
+                if list.len() > 1 || self.next != BARRIER || self.barrier != 0 {
+                    return Err(format!("the barrier is applied at {:?}, after {} barriers", self.next, self.barrier));
+                }
+                self.barrier = 1;
+                continue;
+            }
+            let (partition, from, to, _) = SPANS[usize::from(*d) - 1];
+            if from != self.next[partition] {
+                return Err(format!("[{from}, {to}) of {partition} is applied where {} is next", self.next[partition]));
+            }
+            if list.iter().any(|o| o != d && *o != BARRIER_DELTA && SPANS[usize::from(*o) - 1].0 == partition) {
+                return Err(format!("one snapshot holds two spans of partition {partition}"));
+            }
+            let crosses = if self.barrier == 0 { to > BARRIER[partition] } else { from < BARRIER[partition] };
+            if crosses {
+                return Err(format!("[{from}, {to}) of {partition} crosses the barrier"));
+            }
+            self.next[partition] = to;
+        }
+        self.moved();
+        Ok(())
+    }
+
+    fn answer_committed(&mut self, offer: u8) {
+        let Some(worker) = self.workers.get_mut(usize::from(owner(offer))) else { return };
+        assert_eq!(worker.waiting, delta(offer));
+        worker.waiting = 0;
+        if let Some((at, barrier)) = &mut worker.known {
+            match delta(offer) {
+                BARRIER_DELTA => *barrier = 1,
+                d => *at = SPANS[usize::from(d) - 1].2,
+            }
+        }
+    }
+
+    fn answer_seek(&mut self, offer: u8) {
+        if let Some(worker) = self.workers.get_mut(usize::from(owner(offer))) {
+            assert_eq!(worker.waiting, delta(offer));
+            *worker = Worker::default();
+        }
+    }
+
+    /// The worker no longer listens to what it has offered.
+    fn orphan(&mut self, worker: usize) {
+        let old = entry(self.workers[worker].waiting, u8::try_from(worker).unwrap());
+        let lists = self.coordinators.iter_mut().map(|c| &mut c.queue).chain(std::iter::once(&mut self.network));
+        for offer in lists.flatten().filter(|offer| **offer == old && delta(old) != 0) {
+            *offer = entry(delta(old), NOBODY);
+        }
+        self.workers[worker] = Worker::default();
+    }
+
+    fn is_under_way(&self, worker: usize) -> bool {
+        let offer = entry(self.workers[worker].waiting, u8::try_from(worker).unwrap());
+        self.network.contains(&offer) || self.coordinators.iter().any(|c| c.queue.contains(&offer))
+    }
+
+    /// The coordinators are alike: of states that differ in their numbers only, one is kept.
+    fn canonical(mut self) -> Self {
+        self.network.sort_unstable_by(|a, b| b.cmp(a));
+        self.late.sort_unstable_by(|a, b| b.cmp(a));
+        let mut other = self;
+        other.coordinators.swap(0, 1);
+        for late in other.late.iter_mut().filter(|late| late.1 != 0 && late.0 != NOBODY) {
+            late.0 ^= 1;
+        }
+        other.late.sort_unstable_by(|a, b| b.cmp(a));
+        self.min(other)
+    }
+
+    /// All that can happen next. Steps without a fault come first, in an order that leads to the end.
+    fn successors(&self, judge: &mut Judge, limits: &[u8; KINDS], out: &mut Vec<State>) -> Result<(), String> {
+        out.clear();
+        for c in 0..2 {
+            match self.coordinators[c].step {
+                Step::Idle => {
+                    if self.coordinators[c].queue[0] != 0 {
+                        let mut state = *self;
+                        state.coordinators[c].step = Step::Read(true);
+                        out.push(state);
+                    }
+                }
+                Step::Read(false) => {
+                    let mut state = *self;
+                    state.coordinators[c].step = Step::Idle;
+                    out.push(state);
+                }
+                Step::Read(true) => self.swap(c, judge, limits, out)?,
+                Step::Unsure(landed) => {
+                    let mut state = *self;
+                    if landed {
+                        state.acknowledge(c);
+                    }
+                    state.leave(c);
+                    out.push(state);
+                }
+            }
+        }
+        for i in 0..self.network.iter().filter(|offer| **offer != 0).count() {
+            for c in 0..2 {
+                let mut state = *self;
+                let offer = take(&mut state.network, i);
+                put(&mut state.coordinators[c].queue, offer);
+                out.push(state);
+            }
+        }
+        for w in 0..2 {
+            self.work(w, out);
+        }
+        for i in 0..2 {
+            let (owner, deltas) = self.late[i];
+            if deltas != 0 {
+                let mut state = *self;
+                state.apply(deltas)?;
+                if let Some(coordinator) = state.coordinators.get_mut(usize::from(owner))
+                    && coordinator.step == Step::Unsure(false)
+                {
+                    coordinator.step = Step::Unsure(true);
+                }
+                out.push(state);
+            }
+        }
+        self.fail(limits, out);
+        Ok(())
+    }
+
+    /// A coordinator that has read the head decides and swaps.
+    fn swap(&self, c: usize, judge: &mut Judge, limits: &[u8; KINDS], out: &mut Vec<State>) -> Result<(), String> {
+        let queue = self.coordinators[c].queue;
+        let judged = judge.judge(self.next, self.barrier, queue);
+        let mut state = *self;
+        let (mut rest, mut members, mut deltas) = ([0; 8], 0u8, 0u16);
+        for (offer, fate) in queue.into_iter().zip(judged.fates).filter(|(offer, _)| *offer != 0) {
+            match fate {
+                Fate::Stale => {
+                    state.answer_seek(offer);
+                    continue;
+                }
+                Fate::Refused => return Err(format!("the rule refuses the delta {} for good", delta(offer))),
+                Fate::Admitted => {
+                    members |= 1 << rest.iter().position(|e| *e == 0).unwrap();
+                    deltas |= 1 << delta(offer);
+                }
+                Fate::Stays | Fate::Waits => {}
+            }
+            put(&mut rest, offer);
+        }
+        state.coordinators[c].queue = rest;
+        state.coordinators[c].members = members;
+        if members == 0 {
+            // What waits here may wait on, or be told to try again.
+            state.leave(c);
+            for i in 0..rest.iter().filter(|offer| **offer != 0).count() {
+                let mut again = state;
+                let offer = take(&mut again.coordinators[c].queue, i);
+                again.answer_seek(offer);
+                out.push(again);
+            }
+            out.push(state);
+            return Ok(());
+        }
+        let mut done = state;
+        done.apply(deltas)?;
+        if (done.next, done.barrier) != (judged.next, judged.barrier) {
+            return Err(format!("{:?} is applied, the checkpoint says {:?}", done.next, judged.next));
+        }
+        done.acknowledge(c);
+        done.leave(c);
+        out.push(done);
+        if let Some(mut unsure) = state.fault(UNKNOWN, limits) {
+            unsure.coordinators[c].step = Step::Unsure(false);
+            out.push(unsure);
+            let mut late = unsure;
+            if let Some(free) = late.late.iter().position(|l| l.1 == 0) {
+                late.late[free] = (u8::try_from(c).unwrap(), deltas);
+                out.push(late);
+            }
+            let mut landed = unsure;
+            landed.apply(deltas)?;
+            landed.coordinators[c].step = Step::Unsure(true);
+            out.push(landed);
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, c: usize) {
+        let members = self.coordinators[c].members;
+        for i in (0..8).rev().filter(|i| members & (1 << i) != 0) {
+            let offer = take(&mut self.coordinators[c].queue, i);
+            self.answer_committed(offer);
+        }
+    }
+
+    /// The coordinator goes on; a swap of it that may still land is nobody's now.
+    fn leave(&mut self, c: usize) {
+        self.coordinators[c].step = Step::Idle;
+        self.coordinators[c].members = 0;
+        for late in self.late.iter_mut().filter(|late| late.1 != 0 && usize::from(late.0) == c) {
+            late.0 = NOBODY;
+        }
+    }
+
+    fn work(&self, w: usize, out: &mut Vec<State>) {
+        let worker = self.workers[w];
+        if worker.waiting != 0 {
+            if !self.is_under_way(w) {
+                // Lost somewhere: after a while it asks the table itself.
+                let mut state = *self;
+                state.workers[w] = Worker::default();
+                out.push(state);
+            }
+            return;
+        }
+        let Some((at, barrier)) = worker.known else {
+            let mut state = *self;
+            state.workers[w].known = Some((self.next[w], self.barrier));
+            out.push(state);
+            return;
+        };
+        let mut offer = |delta: u8| {
+            let mut state = *self;
+            state.workers[w].waiting = delta;
+            put(&mut state.network, entry(delta, u8::try_from(w).unwrap()));
+            out.push(state);
+        };
+        for d in (1..BARRIER_DELTA).rev() {
+            let (partition, from, _, after) = SPANS[usize::from(d) - 1];
+            if partition == w && from == at && after == barrier {
+                offer(d);
+            }
+        }
+        if barrier == 0 && at == BARRIER[w] {
+            offer(BARRIER_DELTA);
+        }
+        if at < self.next[w] || barrier < self.barrier {
+            // Somebody else is ahead of it; it may be assigned anew at any time.
+            let mut state = *self;
+            state.workers[w] = Worker::default();
+            out.push(state);
+        }
+    }
+
+    fn fail(&self, limits: &[u8; KINDS], out: &mut Vec<State>) {
+        for i in 0..2 {
+            let worker = self.workers[i];
+            if worker != Worker::default()
+                && let Some(mut state) = self.fault(CRASH_WORKER, limits)
+            {
+                state.orphan(i);
+                out.push(state);
+            }
+            if worker.waiting != 0
+                && self.is_under_way(i)
+                && let Some(mut state) = self.fault(LOST_ANSWER, limits)
+            {
+                state.orphan(i);
+                out.push(state);
+            }
+            if self.coordinators[i] != Coordinator::default()
+                && let Some(mut state) = self.fault(CRASH_COORDINATOR, limits)
+            {
+                state.leave(i);
+                state.coordinators[i] = Coordinator::default();
+                out.push(state);
+            }
+        }
+        for i in 0..self.network.iter().filter(|offer| **offer != 0).count() {
+            if let Some(mut state) = self.fault(DUPLICATE, limits) {
+                // Its answer goes nowhere: the first one's counts.
+                put(&mut state.network, entry(delta(self.network[i]), NOBODY));
+                out.push(state);
+            }
+            if let Some(mut state) = self.fault(LOST_MESSAGE, limits) {
+                take(&mut state.network, i);
+                out.push(state);
+            }
+        }
+        if self.coordinators.iter().any(|c| c.step == Step::Read(true)) || self.late != <[Late; 2]>::default() {
+            if let Some(mut state) = self.fault(FOREIGN, limits) {
+                state.moved();
+                out.push(state);
+            }
+        }
+    }
+}
+
+/// States are kept as fingerprints of 128 bits: that two of some millions have the same is less likely than a broken memory.
+fn fingerprint(state: &State) -> u128 {
+    fn half(state: &State, seed: u64) -> u128 {
+        let mut hasher = foldhash::quality::FixedState::with_seed(seed).build_hasher();
+        state.hash(&mut hasher);
+        u128::from(std::hash::Hasher::finish(&hasher))
+    }
+    half(state, 1) << 64 | half(state, 2)
+}
+
+/// Walks every state; returns how many there are.
+///
+/// # Errors
+/// What is violated, with the shortest way to it.
+fn explore(judge: &mut Judge, limits: [u8; KINDS]) -> Result<usize, String> {
+    let start = State::default().canonical();
+    let mut seen: std::collections::HashSet<u128, foldhash::fast::RandomState> = Default::default();
+    let mut trail: Vec<(u32, u16)> = vec![(0, 0)];
+    seen.insert(fingerprint(&start));
+    let (mut level, mut out) = (vec![(0u32, start)], Vec::new());
+    while !level.is_empty() {
+        let mut deeper = Vec::new();
+        for (index, state) in level {
+            if let Err(why) = state.successors(judge, &limits, &mut out) {
+                return Err(format!("{why}\n{}", story(judge, limits, &trail, index)));
+            }
+            if out.is_empty() && !state.done() {
+                return Err(format!("nothing can happen any more\n{}", story(judge, limits, &trail, index)));
+            }
+            for (choice, next) in out.iter().enumerate() {
+                let next = next.canonical();
+                let number = u32::try_from(trail.len()).unwrap();
+                if seen.insert(fingerprint(&next)) {
+                    trail.push((index, u16::try_from(choice).unwrap()));
+                    deeper.push((number, next));
+                }
+            }
+        }
+        level = deeper;
+    }
+    Ok(trail.len())
+}
+
+/// The states that lead to this one.
+fn story(judge: &mut Judge, limits: [u8; KINDS], trail: &[(u32, u16)], mut index: u32) -> String {
+    let mut choices = Vec::new();
+    while index != 0 {
+        let (parent, choice) = trail[index as usize];
+        choices.push(choice);
+        index = parent;
+    }
+    let (mut state, mut out, mut lines) = (State::default().canonical(), Vec::new(), Vec::new());
+    for choice in choices.into_iter().rev() {
+        lines.push(format!("{state:?}"));
+        state.successors(judge, &limits, &mut out).unwrap();
+        state = out[usize::from(choice)].canonical();
+    }
+    lines.push(format!("{state:?}"));
+    lines.join("\n")
+}
+
+/// From every state that a random walk with faults comes to, a walk without faults comes to the end.
+fn everything_arrives(judge: &mut Judge, limits: [u8; KINDS], walks: u64) -> Result<u64, String> {
+    use rand::{Rng, SeedableRng};
+    let (mut out, mut most) = (Vec::new(), 0);
+    for seed in 0..walks {
+        let mut rng = rand::rngs::SmallRng::seed_from_u64(seed);
+        let mut state = State::default();
+        for _ in 0..rng.random_range(0..60) {
+            state.successors(judge, &limits, &mut out)?;
+            if out.is_empty() {
+                break;
+            }
+            state = out[rng.random_range(0..out.len())];
+        }
+        let mut steps = 0;
+        while !state.done() {
+            state.successors(judge, &state.faults.clone(), &mut out)?;
+            state = out[rng.random_range(0..out.len())];
+            steps += 1;
+            if steps > 20_000 {
+                return Err(format!("seed {seed}: not at the end after {steps} steps without faults: {state:?}"));
+            }
+        }
+        most = most.max(steps);
+    }
+    Ok(most)
+}
+
+#[test]
+fn in_every_state_of_the_model_each_record_is_applied_once_and_in_order() {
+    let started = std::time::Instant::now();
+    let mut judge = Judge::new();
+    let mut total = 0;
+    // All kinds at once would be too many states to walk; each pair of kinds, two faults of each, is not. Histories with all
+    // kinds are walked at random below, and by the simulator.
+    let pairs = (0..KINDS).flat_map(|a| (a + 1..KINDS).map(move |b| (a, b)));
+    let limits = pairs.map(|(a, b)| std::array::from_fn(|kind| if kind == a || kind == b { 2 } else { 0 }));
+    for limits in limits {
+        let states = explore(&mut judge, limits).unwrap_or_else(|why| panic!("with at most {limits:?} faults: {why}"));
+        println!("{states:>9} states with at most {limits:?} faults, {:?}", started.elapsed());
+        total += states;
+    }
+    println!("{total} states in {:?}, {} questions to the rule", started.elapsed(), judge.known.len());
+    assert!(total > 1_000_000, "the model has shrunk to {total} states");
+}
+
+#[test]
+fn in_the_model_everything_arrives_once_the_faults_are_over() {
+    let most = everything_arrives(&mut Judge::new(), [2; KINDS], 5_000).unwrap_or_else(|why| panic!("{why}"));
+    println!("at most {most} steps");
+}
+
+#[cfg(feature = "planted-bugs")]
+pub fn finds(bug: commit_coordinator::Bug) -> Result<usize, String> {
+    let mut judge = Judge::new();
+    judge.bug = Some(bug);
+    let mut limits = [0; KINDS];
+    (limits[DUPLICATE], limits[LOST_ANSWER]) = (1, 1);
+    explore(&mut judge, limits)
+}

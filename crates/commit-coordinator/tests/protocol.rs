@@ -1,1 +1,264 @@
-//! .
+//! Single histories, written out: what the simulator cannot say as plainly.
+
+use commit_coordinator::memory::{MemoryKind, MemoryProgress, MemorySpanLog, MemoryTable, MemoryWriter};
+use commit_coordinator::{
+    Answer, BarrierKind, Claim, Coordinator, CoordinatorSettings, CoordinatorStatus, Delta, ErrorKind, Finished, FirstStart, ForeignWrites,
+    LocalTransport, MirrorTable, Result, Span, SystemEnvironment, Transport, Worker, WorkerParts, WorkerSettings, run_table,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+const TOPIC: &str = "shop.orders";
+
+struct Shop {
+    table: Arc<MemoryTable>,
+    log: MemorySpanLog,
+}
+
+type Files = Arc<commit_coordinator::memory::MemoryFiles>;
+
+impl Shop {
+    fn new() -> Self {
+        Self { table: Arc::new(MemoryTable::new("orders", "shop")), log: MemorySpanLog::new(TOPIC, 1) }
+    }
+
+    fn settings() -> (CoordinatorSettings, WorkerSettings) {
+        (CoordinatorSettings::new("shop", TOPIC), WorkerSettings::new("shop"))
+    }
+
+    fn coordinator(
+        &self, settings: CoordinatorSettings, stop: watch::Receiver<bool>,
+    ) -> (Coordinator<MemoryTable>, LocalTransport<Files>) {
+        let environment = Arc::new(SystemEnvironment::new());
+        Coordinator::new(Arc::clone(&self.table), Arc::new(self.log.clone()), environment, settings, stop).unwrap()
+    }
+
+    fn worker(
+        &self, transport: LocalTransport<Files>, settings: WorkerSettings,
+    ) -> Worker<MemoryTable, MemorySpanLog, MemoryWriter, MemoryProgress> {
+        let parts = WorkerParts {
+            table: Arc::clone(&self.table),
+            log: Arc::new(self.log.clone()),
+            writer: MemoryWriter::new(),
+            progress: self.log.progress(),
+            transport: Arc::new(transport),
+            environment: Arc::new(SystemEnvironment::new()),
+        };
+        Worker::new(parts, settings)
+    }
+
+    fn run(
+        &self, (coordinator, worker): (CoordinatorSettings, WorkerSettings),
+    ) -> (JoinHandle<Result<Finished>>, watch::Sender<bool>, watch::Receiver<CoordinatorStatus>) {
+        let (stop, stopping) = watch::channel(false);
+        let (coordinator, transport) = self.coordinator(coordinator, stopping.clone());
+        let status = coordinator.status();
+        let worker = self.worker(transport, worker);
+        (tokio::spawn(run_table(coordinator, worker, stopping)), stop, status)
+    }
+
+    fn rows(&self) -> Vec<(String, String)> {
+        self.table.scan(None).unwrap()
+    }
+}
+
+/// Waits until the table has applied everything before this offset.
+async fn applied(status: &mut watch::Receiver<CoordinatorStatus>, next: i64, barrier: u64) {
+    let reached = status.wait_for(|s| {
+        s.checkpoint.as_ref().is_some_and(|c| c.next(TOPIC, 0).is_some_and(|n| n >= next) && c.barrier >= barrier)
+    });
+    tokio::time::timeout(Duration::from_secs(3_000), reached).await.expect("too late").expect("the coordinator ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_arrive_and_a_graceful_stop_commits_what_was_read() {
+    let shop = Shop::new();
+    shop.log.append(0, MemoryKind::Create, "a", "1");
+    let (running, stop, mut status) = shop.run(Shop::settings());
+    applied(&mut status, 1, 0).await;
+    shop.log.append(0, MemoryKind::Upsert, "a", "2");
+    shop.log.append(0, MemoryKind::Create, "b", "3");
+    applied(&mut status, 3, 0).await;
+    stop.send(true).unwrap();
+    let finished = running.await.unwrap().unwrap();
+    assert!(finished.settled);
+    assert_eq!(finished.checkpoint.unwrap().next(TOPIC, 0), Some(3));
+    assert_eq!(shop.rows(), [("a".into(), "2@1".into()), ("b".into(), "3@1".into())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_truncate_of_an_idle_table_is_a_snapshot_of_its_own() {
+    let shop = Shop::new();
+    shop.log.append(0, MemoryKind::Create, "a", "1");
+    let (running, stop, mut status) = shop.run(Shop::settings());
+    applied(&mut status, 1, 0).await;
+    shop.log.barrier(BarrierKind::Truncate);
+    applied(&mut status, 1, 1).await;
+    assert_eq!(shop.rows(), []);
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    let operations: Vec<_> = shop.table.history().unwrap().iter().map(|s| s.operation.as_str()).collect();
+    assert_eq!(operations, ["append", "append", "delete"], "the first checkpoint, the row, the truncate");
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_without_rows_is_committed_alone_after_a_while_and_before_retention_reaches_it() {
+    let shop = Shop::new();
+    let (running, stop, mut status) = shop.run(Shop::settings());
+    applied(&mut status, 0, 0).await;
+    let clock = tokio::time::Instant::now();
+    shop.log.append_marker(0);
+    applied(&mut status, 1, 0).await;
+    assert!(clock.elapsed() >= Duration::from_secs(600), "{:?}", clock.elapsed());
+
+    let clock = tokio::time::Instant::now();
+    shop.log.append_marker(0);
+    shop.log.expire_soon(0, 2);
+    applied(&mut status, 2, 0).await;
+    assert!(clock.elapsed() < Duration::from_secs(130), "{:?}", clock.elapsed());
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_schema_cuts_the_span() {
+    let shop = Shop::new();
+    shop.log.append(0, MemoryKind::Create, "a", "1");
+    shop.log.new_schema();
+    shop.log.append(0, MemoryKind::Create, "b", "2");
+    let (running, stop, mut status) = shop.run(Shop::settings());
+    applied(&mut status, 2, 0).await;
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    assert_eq!(shop.rows(), [("a".into(), "1@1".into()), ("b".into(), "2@2".into())]);
+    assert_eq!(shop.table.history().unwrap().len(), 3);
+}
+
+/// What a table that cannot go on says.
+async fn refusal(shop: &Shop, settings: (CoordinatorSettings, WorkerSettings)) -> (&'static str, String) {
+    let (running, _stop, _) = shop.run(settings);
+    let result = tokio::time::timeout(Duration::from_secs(3_000), running).await.expect("it goes on").unwrap();
+    let error = result.expect_err("it ended well");
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    (error.refusal().unwrap().code(), error.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_start_on_a_table_with_rows_is_refused_with_ways_on() {
+    let shop = Shop::new();
+    shop.table.foreign_write(vec![("x".into(), "1".into())], vec![]);
+    let (code, message) = refusal(&shop, Shop::settings()).await;
+    assert_eq!(code, "rows-without-checkpoint");
+    assert!(message.contains("the table orders is stopped") && message.contains("\n  → use another table name"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_start_with_a_log_that_lost_its_beginning_is_refused_unless_earliest_is_wanted() {
+    let shop = Shop::new();
+    shop.log.append(0, MemoryKind::Create, "a", "1");
+    shop.log.append(0, MemoryKind::Create, "b", "2");
+    shop.log.remove_before(0, 1);
+    assert_eq!(refusal(&shop, Shop::settings()).await.0, "beginning-missing");
+
+    let (mut coordinator, worker) = Shop::settings();
+    coordinator.first_start = FirstStart::Earliest;
+    let (running, stop, mut status) = shop.run((coordinator, worker));
+    applied(&mut status, 2, 0).await;
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    assert_eq!(shop.rows(), [("b".into(), "2@1".into())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_table_that_somebody_rolls_back_drops_or_takes_over_is_noticed() {
+    type Deed = fn(&Shop);
+    let deeds: [(Deed, &str); 4] = [
+        (|shop| shop.table.foreign_rollback(), "not-descended"),
+        (|shop| shop.table.foreign_drop(), "table-missing"),
+        (|shop| shop.table.foreign_replacement(), "table-replaced"),
+        (|shop| shop.table.foreign_tag("cdc-checkpoint.other.main", Some(1)), "other-sink"),
+    ];
+    for (deed, code) in deeds {
+        let shop = Shop::new();
+        shop.log.append(0, MemoryKind::Create, "a", "1");
+        let (running, _stop, mut status) = shop.run(Shop::settings());
+        applied(&mut status, 1, 0).await;
+        deed(&shop);
+        let error = running.await.unwrap().expect_err("it goes on");
+        assert_eq!(error.refusal().map(|r| r.code()), Some(code), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_snapshot_between_the_head_and_the_last_commit_is_refused() {
+    let shop = Shop::new();
+    let (running, stop, mut status) = shop.run(Shop::settings());
+    applied(&mut status, 0, 0).await;
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    shop.table.foreign_compaction().unwrap();
+    let middle = shop.table.head().await.unwrap().unwrap().snapshot.unwrap();
+    shop.table.foreign_compaction().unwrap();
+    shop.table.foreign_expiry(middle);
+    assert_eq!(refusal(&shop, Shop::settings()).await.0, "lineage-broken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_of_others_mark_the_table_and_from_then_on_every_insert_deletes_first() {
+    let shop = Shop::new();
+    let (mut coordinator, mut worker) = Shop::settings();
+    (coordinator.foreign_writes, worker.foreign_writes) = (ForeignWrites::Warn, ForeignWrites::Warn);
+    let (running, stop, mut status) = shop.run((coordinator, worker));
+    applied(&mut status, 0, 0).await;
+    shop.table.foreign_write(vec![("a".into(), "alien".into())], vec![]);
+    shop.log.append(0, MemoryKind::Create, "a", "1");
+    applied(&mut status, 1, 0).await;
+    assert_eq!(shop.rows(), [("a".into(), "1@1".into())], "the insert that would have skipped its delete was written again");
+    stop.send(true).unwrap();
+    assert!(running.await.unwrap().unwrap().checkpoint.unwrap().touched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deltas_of_different_partitions_share_a_snapshot_and_a_duplicate_is_stale() {
+    let shop = Shop { log: MemorySpanLog::new(TOPIC, 2), ..Shop::new() };
+    for partition in 0..2 {
+        shop.log.append(partition, MemoryKind::Create, &format!("k{partition}"), "1");
+    }
+    let (_stop, stopping) = watch::channel(false);
+    let (coordinator, transport) = shop.coordinator(Shop::settings().0, stopping);
+    let delta = |partition: i32| {
+        let files = commit_coordinator::memory::MemoryFiles::new(vec![(format!("k{partition}"), "1".into())], vec![]);
+        Arc::new(Delta { claim: Claim::advance(vec![Span::new(TOPIC, partition, 0, 1)]), files: Some(files) })
+    };
+    let mut answers = Vec::new();
+    for partition in [0, 1, 0] {
+        answers.push(transport.offer(delta(partition)).await.unwrap());
+    }
+    tokio::spawn(coordinator.run());
+    let mut told = Vec::new();
+    for answer in answers {
+        told.push(answer.await.unwrap());
+    }
+    let [Answer::Committed(one), Answer::Committed(two), Answer::Stale(checkpoint)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((one.snapshot(), one.table()), (two.snapshot(), "orders"));
+    assert_eq!(checkpoint.partitions().collect::<Vec<_>>(), [(TOPIC, 0, 1), (TOPIC, 1, 1)]);
+    assert_eq!(shop.rows().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_waits_for_what_comes_before_it_and_in_the_end_is_sent_back() {
+    let shop = Shop::new();
+    (0..3).for_each(|n| drop(shop.log.append(0, MemoryKind::Create, &format!("k{n}"), "1")));
+    let (_stop, stopping) = watch::channel(false);
+    let (coordinator, transport) = shop.coordinator(Shop::settings().0, stopping);
+    tokio::spawn(coordinator.run());
+    let delta = |from, to| Arc::new(Delta::<Files> { claim: Claim::advance(vec![Span::new(TOPIC, 0, from, to)]), files: None });
+    let late = transport.offer(delta(1, 2)).await.unwrap();
+    let early = transport.offer(delta(0, 1)).await.unwrap();
+    assert!(matches!(early.await.unwrap(), Answer::Committed(_)));
+    assert!(matches!(late.await.unwrap(), Answer::Committed(_)));
+    let never = transport.offer(delta(3, 3)).await.unwrap();
+    assert!(matches!(never.await.unwrap(), Answer::Again));
+}

@@ -4,7 +4,8 @@ mod parts;
 
 use commit_coordinator::memory::{MemoryKind, MemorySpanLog, MemoryTable, MemoryWriter};
 use commit_coordinator::{
-    BarrierKind, Coordinator, CoordinatorSettings, Error, Finished, ForeignWrites, MirrorTable, Worker, WorkerParts, WorkerSettings,
+    BarrierKind, Claim, Coordinator, CoordinatorSettings, Delta, Finished, ForeignWrites, MirrorTable, Place, ProgressView, Span,
+    SpanLog, SpanWriter, Transport, Worker, WorkerParts, WorkerSettings,
 };
 use parts::{Door, SimLog, SimProgress, SimTable, SimTransport, World};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +67,7 @@ struct Sim {
     workers: Vec<WorkerTask>,
     started: u64,
     foreign_writes: ForeignWrites,
+    #[cfg_attr(not(feature = "planted-bugs"), allow(dead_code))]
     planted: Planted,
     live: BTreeMap<i32, BTreeSet<String>>,
     values: u64,
@@ -128,6 +130,7 @@ impl Sim {
         let mut settings = CoordinatorSettings::new(SINK, TOPIC);
         settings.foreign_writes = self.foreign_writes;
         settings.hold = Duration::from_secs(2);
+        settings.head_check = Duration::from_secs(10);
         settings.table_uuid = Some("table-1".to_owned());
         let environment: Arc<World> = Arc::clone(&self.world);
         let (coordinator, door) =
@@ -268,12 +271,12 @@ impl Sim {
                 let index = usize::try_from(self.world.roll(0..self.coordinators.len() as u64)).unwrap();
                 self.crash_coordinator(index);
             }
-            87..=92 if self.coordinators.len() < 3 => self.start_coordinator(),
-            93..=95 => {
+            87..=91 if self.coordinators.len() < 3 => self.start_coordinator(),
+            92..=94 => {
                 self.world.note("foreign compaction");
                 self.table.foreign_compaction().map_err(|e| e.to_string())?;
             }
-            96..=97 if self.foreign_writes == ForeignWrites::Warn => {
+            95..=96 if self.foreign_writes == ForeignWrites::Warn => {
                 let partition = i32::try_from(self.world.roll(0..self.partition_count())).unwrap();
                 let key = format!("p{partition}k{}", self.world.roll(0..6));
                 let applied = self.applied().await;
@@ -283,13 +286,42 @@ impl Sim {
                     self.aliens.push((partition, key, *next));
                 }
             }
-            98..=99 => {
+            97..=98 => self.offer_ahead().await,
+            99 => {
                 let partition = i32::try_from(self.world.roll(0..self.partition_count())).unwrap();
                 self.log.expire_soon(partition, self.log.end().0[&partition]);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// A worker of another make offers two spans of one log partition at once, without waiting for the first one's answer.
+    async fn offer_ahead(&self) {
+        let Some((number, door)) = self.doors.lock().unwrap().first().cloned() else { return };
+        let (next, barrier) = self.applied().await;
+        let mut progress = self.log.progress();
+        progress.catch_up().await.unwrap();
+        for (partition, from) in next {
+            let facts = progress.facts(TOPIC, partition, from);
+            let Ok(fetch) = self.log.read(TOPIC, partition, from, None, 1_000).await else { continue };
+            if progress.barrier(barrier + 1).is_some() || facts.until.is_some() || fetch.count < 2 {
+                continue;
+            }
+            let mut first = fetch.records;
+            let second = first.split_off(first.len() / 2);
+            let middle = second[0].offset;
+            self.world.note(format!("two spans of {partition} at once to coordinator {number}: {from}, {middle}, {}", fetch.next));
+            for (from, to, records) in [(from, middle, first), (middle, fetch.next, second)] {
+                let place = Place { topic: TOPIC, partition, from, to, facts, after_barrier: barrier, touched: true };
+                let mut writer = MemoryWriter::new();
+                writer.write(&place, records).await.unwrap();
+                let written = writer.finish().await.unwrap();
+                let claim = Claim { after_barrier: barrier, ..Claim::advance(vec![Span::new(TOPIC, partition, from, to)]) };
+                let answer = door.offer(Arc::new(Delta { claim, files: written.files })).await;
+                drop(answer);
+            }
+        }
     }
 
     async fn history(&mut self) -> Result<(usize, usize), String> {
@@ -428,17 +460,24 @@ impl Sim {
         self.log.append(0, MemoryKind::Upsert, "p0k1", "after");
     }
 
-    /// The table must be stopped with one of these refusals, by the coordinator and by the worker.
+    /// The table must be stopped with one of these refusals, by whoever finds out first.
     async fn refused(&mut self, codes: &[&str]) -> Result<(), String> {
-        let code = |e: &Error| e.refusal().map(|r| r.code());
-        let worker = timeout(Duration::from_secs(120), self.workers.remove(0).handle).await;
-        let worker = worker.map_err(|_| "the worker goes on")?.map_err(|e| e.to_string())?;
-        match worker {
-            Err(e) if code(&e).is_some_and(|c| codes.contains(&c)) => {
+        let worker = self.workers.remove(0).handle;
+        let coordinator = self.coordinators.remove(0).handle;
+        let ended = async {
+            tokio::select! {
+                biased;
+                worker = worker => worker.map(|r| r.map(|finished| format!("{finished:?}"))),
+                coordinator = coordinator => coordinator.map(|r| r.map(|()| "the coordinator ended".to_owned())),
+            }
+        };
+        let ended = timeout(Duration::from_secs(120), ended).await.map_err(|_| "worker and coordinator go on")?;
+        match ended.map_err(|e| e.to_string())? {
+            Err(e) if e.refusal().is_some_and(|r| codes.contains(&r.code())) => {
                 self.world.note(e.to_string());
                 Ok(())
             }
-            other => Err(format!("the worker should have been refused with one of {codes:?}, but: {other:?}")),
+            other => Err(format!("the table should have been stopped with one of {codes:?}, but: {other:?}")),
         }
     }
 }
