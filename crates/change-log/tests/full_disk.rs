@@ -85,9 +85,7 @@ async fn a_full_disk_loses_nothing_and_the_log_goes_on_when_there_is_room() {
         let before = all(log.path());
         let next = log.offsets("a", 0).await.unwrap().next;
         log.release("a", 0, next).await.unwrap();
-        while all(log.path()) == before {
-            tokio::task::yield_now().await;
-        }
+        assert!(all(log.path()) < before, "released segments are gone");
     })
     .await;
 }

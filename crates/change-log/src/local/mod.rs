@@ -25,7 +25,6 @@ use directory::Directory;
 use state::State;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -83,7 +82,6 @@ struct Shared {
     seed: u32,
     config: LocalLogConfig,
     state: Mutex<State>,
-    retain_asked: AtomicBool,
 }
 
 impl Shared {
@@ -115,7 +113,6 @@ impl LocalLog {
             seed: directory.seed(),
             config,
             state: Mutex::new(found.state),
-            retain_asked: AtomicBool::new(false),
         });
         let (commands, receiver) = channel();
         let writer = Writer {
@@ -233,14 +230,12 @@ impl ChangeLog for LocalLog {
                 return Err(Error::out_of_range(topic, partition, applied, first, next));
             }
             p.applied = p.applied.max(applied);
-            if state.sealed.is_empty() {
+            if !retention::may_go(&state, &shared.config, writer::now_ms()) {
                 return Ok(());
             }
         }
-        if !shared.retain_asked.swap(true, Ordering::AcqRel) {
-            // If the writer has ended, the next append tells it.
-            let _ = self.inner.commands.send(Command::Retain);
-        }
+        // That is rare: one release in a segment's worth of records waits for the writer. If it has ended, the next append tells it.
+        let _ = self.inner.ask(|reply| Command::Retain { reply: Some(reply) }).await;
         Ok(())
     }
 }

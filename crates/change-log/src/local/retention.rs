@@ -7,7 +7,6 @@ use super::writer::{Writer, now_ms};
 use crate::local::LocalLogConfig;
 use std::fs;
 use std::io::ErrorKind as IoKind;
-use std::sync::atomic::Ordering;
 
 /// The log is larger than it may be, and only records that nobody has applied are left to remove.
 ///
@@ -46,7 +45,8 @@ fn is_applied(state: &State, sealed: &Sealed) -> bool {
     sealed.slices.iter().all(|(&id, slice)| state.by_id(id).is_none_or(|p| p.compacted.is_some() || p.applied >= slice.next))
 }
 
-fn may_go(state: &State, config: &LocalLogConfig, now_ms: i64) -> bool {
+/// True if the oldest segment may go.
+pub(super) fn may_go(state: &State, config: &LocalLogConfig, now_ms: i64) -> bool {
     let Some(oldest) = state.sealed.front() else { return false };
     let age = u64::try_from(now_ms.saturating_sub(oldest.newest_ms)).unwrap_or(0);
     let too_many = config.retention_bytes > 0 && total_bytes(state) > config.retention_bytes;
@@ -87,7 +87,6 @@ pub(super) fn over_retention(state: &State, limit: u64) -> Option<OverRetention>
 impl Writer {
     /// Removes the segments that may go, oldest first.
     pub(super) fn retain(&mut self) {
-        self.shared.retain_asked.store(false, Ordering::Release);
         loop {
             let oldest = {
                 let mut state = self.shared.state();

@@ -34,7 +34,7 @@ pub(super) enum Command {
     CreateTopic { name: String, spec: TopicSpec, reply: Reply<TopicInfo> },
     DeleteTopic { name: String, reply: Reply<()> },
     Producer { id: String, reply: Reply<u64> },
-    Retain,
+    Retain { reply: Option<Reply<()>> },
     Stop,
 }
 
@@ -106,7 +106,7 @@ impl Writer {
                 Some(command) => command,
                 None => match self.commands.recv_timeout(IDLE) {
                     Ok(command) => command,
-                    Err(RecvTimeoutError::Timeout) => Command::Retain,
+                    Err(RecvTimeoutError::Timeout) => Command::Retain { reply: None },
                     Err(RecvTimeoutError::Disconnected) => Command::Stop,
                 },
             };
@@ -115,7 +115,12 @@ impl Writer {
                 Command::CreateTopic { name, spec, reply } => answer(reply, self.create_topic(&name, spec)),
                 Command::DeleteTopic { name, reply } => answer(reply, self.delete_topic(&name)),
                 Command::Producer { id, reply } => answer(reply, self.new_producer(&id)),
-                Command::Retain => self.retain(),
+                Command::Retain { reply } => {
+                    self.retain();
+                    if let Some(reply) = reply {
+                        answer(reply, Ok(()));
+                    }
+                }
                 Command::Stop => break,
             }
         }
