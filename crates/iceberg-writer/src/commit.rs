@@ -5,7 +5,7 @@ use crate::delta::DeltaFiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::{evolved, same};
 use crate::manifests::ManifestSet;
-use crate::table::{State, Table};
+use crate::table::{Recent, State, Table};
 use crate::upkeep::expiry;
 use cdc_core::TableSchema;
 use iceberg::MetadataLocation;
@@ -121,6 +121,7 @@ struct Prepared {
     metadata: TableMetadata,
     refs: BTreeMap<String, SnapshotReference>,
     manifests: Arc<Vec<ManifestFile>>,
+    recent: Recent,
     expired: Vec<Expired>,
 }
 
@@ -205,6 +206,7 @@ impl Table {
             metadata: built.metadata,
             refs: s.refs.clone(),
             manifests: Arc::clone(&s.manifests),
+            recent: s.recent.clone(),
         };
         let mut written = Vec::new();
         let result = self.swap(prepared, &mut written).await;
@@ -270,7 +272,7 @@ impl Table {
             let data = commit.deltas.iter().flat_map(|d| d.data.iter().cloned()).collect();
             let deletes = commit.deltas.iter().flat_map(|d| d.deletes.iter().cloned()).collect();
             let mut manifests = set.added(data, deletes).await?;
-            manifests.extend(set.carried(upkeep.merge_above, upkeep.merge_target_bytes).await?);
+            manifests.extend(set.carried(upkeep.merge_fan_in, upkeep.merge_target_bytes).await?);
             (manifests, Vec::new())
         };
         let (list, manifests) = set.list(&s.metadata, parent.map(|p| p.snapshot_id()), sequence, manifests).await?;
@@ -314,7 +316,8 @@ impl Table {
         let built = builder.remove_snapshots(&expiry.snapshots).build().map_err(|e| Error::iceberg(what(), e))?;
         let mut expired = self.trimmed(built.expired_metadata_logs.iter().map(|l| l.metadata_file.clone()));
         expired.extend(expiry.files);
-        Ok(Prepared { metadata: built.metadata, refs, manifests: Arc::new(manifests), expired })
+        let recent = set.recent(&manifests);
+        Ok(Prepared { metadata: built.metadata, refs, manifests: Arc::new(manifests), recent, expired })
     }
 
     fn trimmed(&self, files: impl Iterator<Item = String>) -> Vec<Expired> {
@@ -342,6 +345,7 @@ impl Table {
                 location: to,
                 refs: prepared.refs,
                 manifests: prepared.manifests,
+                recent: prepared.recent,
                 rhythm: Arc::clone(&s.rhythm),
             }))),
             Swap::Moved => match s.catalog.pointer(&s.name).await {

@@ -1,7 +1,7 @@
 //! Manifests of a commit: new ones, merged ones, and those that mark everything deleted.
 
 use crate::error::{Error, Result};
-use crate::table::State;
+use crate::table::{Recent, State};
 use iceberg::spec::{
     DataFile, FormatVersion, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestListWriter, ManifestWriter,
     ManifestWriterBuilder, SchemaRef, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER,
@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Entries of one manifest of a truncation at most: bounds the memory of writing it.
 const ENTRIES_PER_MANIFEST: usize = 20_000;
+/// Of manifests with at most so many files, the files are remembered until they are merged.
+const REMEMBERED: usize = 4;
 
 /// Writes the manifests of one snapshot and remembers what it wrote, so that a lost commit can clean up.
 pub(crate) struct ManifestSet<'a> {
@@ -19,13 +21,14 @@ pub(crate) struct ManifestSet<'a> {
     snapshot_id: i64,
     folder: String,
     id: uuid::Uuid,
+    added: Recent,
     pub written: Vec<String>,
 }
 
 impl<'a> ManifestSet<'a> {
     pub(crate) fn new(state: &'a State, schema: SchemaRef, snapshot_id: i64) -> Self {
         let folder = format!("{}/metadata", state.metadata.location());
-        Self { state, schema, snapshot_id, folder, id: uuid::Uuid::now_v7(), written: Vec::new() }
+        Self { state, schema, snapshot_id, folder, id: uuid::Uuid::now_v7(), added: Recent::new(), written: Vec::new() }
     }
 
     fn writer(&mut self, content: ManifestContentType, spec_id: i32) -> Result<ManifestWriter> {
@@ -61,6 +64,11 @@ impl<'a> ManifestSet<'a> {
                 continue;
             }
             let mut writer = self.writer(content, spec)?;
+            if files.len() <= REMEMBERED
+                && let Some(path) = self.written.last()
+            {
+                self.added.insert(path.clone(), Arc::new(files.clone()));
+            }
             for file in files {
                 // Below zero: inherited from the manifest list, whatever number the commit gets.
                 writer.add_file(file, UNASSIGNED_SEQUENCE_NUMBER).map_err(|e| self.failed(e))?;
@@ -99,20 +107,27 @@ impl<'a> ManifestSet<'a> {
         Ok((manifests, gone))
     }
 
-    /// The manifests that still matter to a child of the head, small ones merged if there are more than `above`.
-    pub(crate) async fn carried(&mut self, above: usize, target: u64) -> Result<Vec<ManifestFile>> {
-        let kept: Vec<ManifestFile> =
-            self.state.manifests.iter().filter(|m| m.has_added_files() || m.has_existing_files()).cloned().collect();
-        if kept.len() <= above {
-            return Ok(kept);
+    /// The files of small manifests that this process wrote and that are in this list.
+    pub(crate) fn recent(&mut self, manifests: &[ManifestFile]) -> Recent {
+        let mut recent = std::mem::take(&mut self.added);
+        for m in manifests {
+            if let Some(files) = self.state.recent.get(&m.manifest_path) {
+                recent.insert(m.manifest_path.clone(), Arc::clone(files));
+            }
         }
+        recent
+    }
+
+    /// The manifests that still matter to a child of the head, merged where `fan_in` of about one size have come together.
+    pub(crate) async fn carried(&mut self, fan_in: usize, target: u64) -> Result<Vec<ManifestFile>> {
+        let kept = self.state.manifests.iter().filter(|m| m.has_added_files() || m.has_existing_files()).cloned();
         let mut groups: BTreeMap<(bool, i32), Vec<ManifestFile>> = BTreeMap::new();
         for m in kept {
             groups.entry((m.content == ManifestContentType::Deletes, m.partition_spec_id)).or_default().push(m);
         }
         let mut out = Vec::new();
         for ((_, spec), group) in groups {
-            let (merge, keep) = choose(group, target);
+            let (merge, keep) = choose(group, fan_in, target);
             // Newest first, as the commits would have left them.
             out.extend(self.merged(merge, spec, target).await?);
             out.extend(keep);
@@ -138,6 +153,16 @@ impl<'a> ManifestSet<'a> {
                 Some(writer) => writer,
                 None => self.writer(content, spec)?,
             };
+            if let Some(files) = self.state.recent.get(&file.manifest_path) {
+                for f in files.iter() {
+                    let sequence = file.sequence_number;
+                    writer
+                        .add_existing_file(f.clone(), file.added_snapshot_id, sequence, Some(sequence))
+                        .map_err(|e| self.failed(e))?;
+                }
+                open = Some(writer);
+                continue;
+            }
             for entry in self.load(&file).await?.entries().iter().filter(|e| e.is_alive()) {
                 let sequence = entry.sequence_number().unwrap_or_default();
                 let of_file = entry.file_sequence_number.or(Some(sequence));
@@ -203,25 +228,34 @@ fn length(file: &ManifestFile) -> u64 {
 
 /// Which manifests to merge and which to leave.
 ///
-/// Only those below the target are looked at, smallest first, and each only as long as it is not more than twice all smaller
-/// ones together: so an entry is rewritten again only when what it lies in grows by half, a handful of times in its life.
-fn choose(mut group: Vec<ManifestFile>, target: u64) -> (Vec<ManifestFile>, Vec<ManifestFile>) {
-    group.sort_by_key(length);
-    let mut sum = 0_u64;
-    let mut end = 0;
-    for m in &group {
-        let size = length(m);
-        if size >= target || (end >= 2 && size > sum.saturating_mul(2)) {
+/// Manifests are of one tier if the number of their files has as many digits (to the base of `fan_in`). Once a tier would
+/// have `fan_in` of them, they become one of the next; if that fills the next, all go together. So a file's entry is
+/// rewritten once for each tier, and a list has fewer than `fan_in` manifests of each. Those of the target size are left alone.
+fn choose(group: Vec<ManifestFile>, fan_in: usize, target: u64) -> (Vec<ManifestFile>, Vec<ManifestFile>) {
+    let fan_in = fan_in.max(2);
+    let tier = |m: &ManifestFile| {
+        let files = m.added_files_count.unwrap_or(0).saturating_add(m.existing_files_count.unwrap_or(0));
+        usize::try_from(files.max(1)).unwrap_or(usize::MAX).ilog(fan_in)
+    };
+    let mut tiers: BTreeMap<u32, usize> = BTreeMap::new();
+    for m in group.iter().filter(|m| length(m) < target) {
+        *tiers.entry(tier(m)).or_default() += 1;
+    }
+    // What a merge of the tier below makes comes in, too.
+    let (mut incoming, mut top) = (0, None);
+    for (t, count) in &tiers {
+        if count + incoming < fan_in || top.is_some_and(|top| top + 1 != *t) {
             break;
         }
-        sum = sum.saturating_add(size);
-        end += 1;
+        (incoming, top) = (1, Some(*t));
     }
-    let mut keep = group.split_off(end);
-    if group.len() < 2 {
-        keep.append(&mut group);
-    }
-    group.sort_by_key(|m| m.sequence_number);
-    keep.sort_by_key(|m| std::cmp::Reverse(m.sequence_number));
-    (group, keep)
+    let Some(top) = top else { return (Vec::new(), newest_first(group)) };
+    let (mut merge, keep): (Vec<_>, Vec<_>) = group.into_iter().partition(|m| length(m) < target && tier(m) <= top);
+    merge.sort_by_key(|m| m.sequence_number);
+    (merge, newest_first(keep))
+}
+
+fn newest_first(mut manifests: Vec<ManifestFile>) -> Vec<ManifestFile> {
+    manifests.sort_by_key(|m| std::cmp::Reverse(m.sequence_number));
+    manifests
 }

@@ -5,7 +5,9 @@ use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::schema::arrow_schema;
 use bytes::Bytes;
 use iceberg::io::FileIO;
-use iceberg::spec::{ManifestFile, ManifestList, SchemaRef, SnapshotRef, SnapshotReference, TableMetadata, TableMetadataRef};
+use iceberg::spec::{
+    DataFile, ManifestFile, ManifestList, SchemaRef, SnapshotRef, SnapshotReference, TableMetadata, TableMetadataRef,
+};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -28,8 +30,13 @@ pub(crate) struct State {
     pub refs: BTreeMap<String, SnapshotReference>,
     /// The manifest list of the head.
     pub manifests: Arc<Vec<ManifestFile>>,
+    /// What small manifests of the head list, where this process wrote them: so that merging them reads nothing.
+    pub recent: Recent,
     pub rhythm: Arc<Rhythm>,
 }
+
+/// Files by the path of the manifest that lists them.
+pub(crate) type Recent = BTreeMap<String, Arc<Vec<DataFile>>>;
 
 /// When the chores of a table were done last; shared by all versions of the table in this process.
 #[derive(Debug, Default)]
@@ -65,6 +72,7 @@ impl Table {
             location,
             refs: BTreeMap::new(),
             manifests: Arc::default(),
+            recent: Recent::new(),
             rhythm: Arc::default(),
         }))
     }
@@ -91,6 +99,7 @@ impl Table {
             location,
             refs: references.refs.into_iter().collect(),
             manifests: Arc::new(manifests),
+            recent: Recent::new(),
             rhythm: Arc::default(),
         })))
     }
@@ -133,6 +142,7 @@ impl Table {
             location: location.clone(),
             refs: refs.clone(),
             manifests: Arc::clone(manifests),
+            recent: Recent::new(),
             rhythm: Arc::clone(&s.rhythm),
         })))
     }

@@ -12,8 +12,9 @@ use std::time::Duration;
 /// What commits do besides committing. The defaults are for tables that are committed once a second.
 #[derive(Debug, Clone)]
 pub struct Upkeep {
-    /// Above so many manifests in a snapshot, small ones are merged. 100.
-    pub merge_above: usize,
+    /// Once so many manifests of about one size have come together they are merged: a snapshot of a million files then has
+    /// fewer than 60 manifests of each kind. 10.
+    pub merge_fan_in: usize,
     /// Manifests of this size are left alone. 8 MiB.
     pub merge_target_bytes: u64,
     /// So many snapshots stay in the metadata, besides those that a branch or tag names. 100.
@@ -31,7 +32,7 @@ pub struct Upkeep {
 impl Default for Upkeep {
     fn default() -> Self {
         Self {
-            merge_above: 100,
+            merge_fan_in: 10,
             merge_target_bytes: 8 << 20,
             keep_snapshots: 100,
             keep_for: Duration::from_secs(3600),

@@ -17,7 +17,7 @@ async fn random_changes_read_back_as_a_map_would_have_them() {
     let mut rng = StdRng::seed_from_u64(seed);
     for composite in [false, true] {
         let upkeep = Upkeep {
-            merge_above: 6,
+            merge_fan_in: 3,
             keep_snapshots: 5,
             keep_for: Duration::from_secs(30),
             delete_after: Duration::from_secs(10),

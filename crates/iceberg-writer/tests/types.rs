@@ -51,10 +51,10 @@ fn values(t: &DataType, nullable: bool, rows: usize) -> ArrayRef {
             Arc::new((0..rows).map(|i| some(i).then(|| $value(i))).collect::<$array>()) as ArrayRef
         };
     }
-    let sign = |i: usize| if i % 2 == 0 { 1 } else { -1 };
+    let sign = |i: usize| if i.is_multiple_of(2) { 1 } else { -1 };
     match t {
-        DataType::Boolean => primitive!(BooleanArray, |i: usize| i % 2 == 0),
-        DataType::Int32 => primitive!(Int32Array, |i: usize| sign(i) as i32 * (i as i32 * 1_000_003)),
+        DataType::Boolean => primitive!(BooleanArray, |i: usize| i.is_multiple_of(2)),
+        DataType::Int32 => primitive!(Int32Array, |i: usize| sign(i) * (i as i32 * 1_000_003)),
         DataType::Int64 => primitive!(Int64Array, |i: usize| i64::from(sign(i)) * (i as i64 * 1_000_000_000_039)),
         DataType::Float32 => primitive!(Float32Array, |i: usize| i as f32 * -0.5),
         DataType::Float64 => primitive!(Float64Array, |i: usize| i as f64 * 1e100),
