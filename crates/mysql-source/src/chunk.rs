@@ -2,10 +2,10 @@
 
 use crate::connection::{Connection, ServerKind, quoted};
 use crate::decode_buffers::RowBuffers;
-use crate::snapshot::KeylessRows;
-use crate::snapshot_row::SnapshotRowDecoder;
 use crate::error::{code, problem, server_code};
 use crate::position::file_number;
+use crate::snapshot::KeylessRows;
+use crate::snapshot_row::SnapshotRowDecoder;
 
 use cdc_core::{Column, Error, ErrorKind, LogCoordinate, LogicalType, Result, SourcePosition, TableSchema, TransactionSet};
 use mysql_async::prelude::Queryable;
@@ -122,7 +122,7 @@ fn compared(column: &Column) -> String {
 }
 
 /// The placeholder that a column is compared with. Comparisons are the server's own, in the column's collation.
-fn placeholder(column: &Column) -> String {
+pub(crate) fn placeholder(column: &Column) -> String {
     match &column.logical_type {
         LogicalType::Decimal { precision, scale } => format!("CAST(? AS DECIMAL({precision},{scale}))"),
         LogicalType::Binary => "UNHEX(?)".to_owned(),
@@ -252,12 +252,26 @@ pub(crate) async fn begin_not_before(conn: &mut Connection, emitted: &Watermark)
     }
 }
 
-enum SelectFailure {
+/// Why a query gave no rows.
+pub(crate) enum SelectFailure {
+    /// The table is not what its schema says, or not any more.
     Altered(Error),
     Other(Error),
 }
 
-async fn select(conn: &mut Connection, range: &ChunkRange) -> Result<(RowBuffers, Option<Vec<KeyValue>>, bool), SelectFailure> {
+impl SelectFailure {
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Altered(e) | Self::Other(e) => e,
+        }
+    }
+}
+
+/// Reads the rows of a range; also the key of the last one, and whether there are more.
+pub(crate) async fn select(
+    conn: &mut Connection,
+    range: &ChunkRange,
+) -> Result<(RowBuffers, Option<Vec<KeyValue>>, bool), SelectFailure> {
     let schema = &range.schema;
     let key: Vec<&Column> = schema.key_columns().collect();
     let ordinals: Vec<&Column> = key.iter().copied().filter(|c| is_ordinal(c)).collect();
@@ -280,13 +294,14 @@ async fn select(conn: &mut Connection, range: &ChunkRange) -> Result<(RowBuffers
     Ok((rows, last, more))
 }
 
-struct Limit {
-    rows: usize,
-    bytes: usize,
+/// Where a read ends.
+pub(crate) struct Limit {
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
 }
 
 /// Runs a query and decodes its rows up to the limit; also the raw values of the last one, and whether there was more.
-async fn fetch(
+pub(crate) async fn fetch(
     conn: &mut Connection,
     schema: &Arc<TableSchema>,
     sql: &str,
@@ -387,11 +402,12 @@ fn key_of(schema: &TableSchema, key: &[&Column], values: &[Value]) -> Result<Vec
 }
 
 /// All columns, then the numbers of ENUM and SET key columns.
-fn select_list(schema: &TableSchema, ordinals: &[&Column]) -> String {
+pub(crate) fn select_list(schema: &TableSchema, ordinals: &[&Column]) -> String {
     let columns = schema.columns.iter().map(|c| quoted(&c.name));
     columns.chain(ordinals.iter().map(|c| format!("{} + 0", quoted(&c.name)))).collect::<Vec<_>>().join(", ")
 }
 
+/// The table, quoted.
 pub(crate) fn table_name(schema: &TableSchema) -> String {
     format!("{}.{}", quoted(&schema.table.database), quoted(&schema.table.table))
 }

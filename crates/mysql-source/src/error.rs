@@ -44,7 +44,9 @@ pub(crate) fn is_lost_connection(error: &Driver) -> bool {
         Driver::Io(IoError::Io(_)) => true,
         Driver::Driver(DriverError::ConnectionClosed | DriverError::PacketOutOfOrder) => true,
         // Shutdown in progress, killed session, killed query, server gone, too many connections.
-        Driver::Server(e) => matches!(e.code, 1040 | 1053 | 1077 | 1079 | 1152 | 1158 | 1159 | 1160 | 1161 | 1184 | 1317 | 1927 | 3169 | 4031),
+        Driver::Server(e) => {
+            matches!(e.code, 1040 | 1053 | 1077 | 1079 | 1152 | 1158 | 1159 | 1160 | 1161 | 1184 | 1317 | 1927 | 3169 | 4031)
+        }
         _ => false,
     }
 }
@@ -70,7 +72,10 @@ pub(crate) fn explain(config: &MysqlSourceConfig, doing: &str, error: Driver) ->
                     unavailable,
                     format!("cannot log in to {address} as {user:?}"),
                     &[&said],
-                    &["check database.user and database.password", "the user must be allowed from this host: see mysql.user on the server"],
+                    &[
+                        "check database.user and database.password",
+                        "the user must be allowed from this host: see mysql.user on the server",
+                    ],
                 ),
                 code::HOST_NOT_ALLOWED => problem(
                     unavailable,
@@ -94,11 +99,15 @@ pub(crate) fn explain(config: &MysqlSourceConfig, doing: &str, error: Driver) ->
                     ErrorKind::Unsafe,
                     format!("cannot read the binary log of {address}"),
                     &[&said],
-                    &["keep binary logs longer: SET PERSIST binlog_expire_logs_seconds = 604800", "go on now: lakehouse resnapshot --only-needed"],
+                    &[
+                        "keep binary logs longer: SET PERSIST binlog_expire_logs_seconds = 604800",
+                        "go on now: lakehouse resnapshot --only-needed",
+                    ],
                 ),
                 _ => problem(unavailable, format!("{doing} failed on {address}"), &[&said], &[]),
             }
         }
+        Driver::Io(IoError::Io(io)) if io.to_string().contains("certificate") => tls_problem(&address, &io.to_string()),
         Driver::Io(IoError::Io(io)) => {
             let text = io.to_string();
             let hint = match io.kind() {
@@ -109,15 +118,7 @@ pub(crate) fn explain(config: &MysqlSourceConfig, doing: &str, error: Driver) ->
             };
             problem(unavailable, format!("cannot reach {address} for {doing}"), &[&text], &[hint])
         }
-        Driver::Io(IoError::Tls(tls)) => problem(
-            unavailable,
-            format!("cannot make an encrypted connection to {address}"),
-            &[&tls.to_string()],
-            &[
-                "database.ssl.mode = \"required\" encrypts without looking at the certificate",
-                "for verify_ca and verify_identity name the authority's PEM file in database.ssl.ca",
-            ],
-        ),
+        Driver::Io(IoError::Tls(tls)) => tls_problem(&address, &tls.to_string()),
         Driver::Driver(DriverError::NoClientSslFlagFromServer) => problem(
             unavailable,
             format!("{address} offers no encrypted connections, and database.ssl.mode asks for one"),
@@ -133,4 +134,16 @@ pub(crate) fn explain(config: &MysqlSourceConfig, doing: &str, error: Driver) ->
         other => problem(unavailable, format!("{doing} failed on {address}"), &[&other.to_string()], &[]),
     };
     explained.with_source(error)
+}
+
+fn tls_problem(address: &str, said: &str) -> Error {
+    problem(
+        ErrorKind::Unavailable,
+        format!("cannot make an encrypted connection to {address}"),
+        &[said],
+        &[
+            "database.ssl.mode = \"required\" encrypts without looking at the certificate",
+            "for verify_ca and verify_identity name the authority's PEM file in database.ssl.ca",
+        ],
+    )
 }

@@ -1,4 +1,4 @@
-//! Change-data capture from MySQL and MariaDB: lock-free snapshots and the binary log, as Arrow change batches
+#![doc = include_str!("../README.md")]
 
 mod charset;
 mod charset_tables;
@@ -20,6 +20,7 @@ mod geometry;
 mod json;
 mod position;
 mod preflight;
+mod reader;
 mod rows_event;
 mod schema_read;
 mod snapshot;
@@ -48,6 +49,7 @@ pub use event::{Event, EventHeader, EventReader, event_type};
 pub use event_body::{EventBody, FormatDescription, Gtid, MariadbGtid, Query};
 pub use position::{format_gtid_set, parse_gtid_set, parse_mariadb_position};
 pub use preflight::{CheckResult, preflight};
+pub use reader::{KeyPlace, ReadRows, TableReader};
 pub use rows_event::{RowsEvent, RowsKind};
 pub use snapshot_row::SnapshotRowDecoder;
 pub use source::MysqlSource;

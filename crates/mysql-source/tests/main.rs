@@ -3,6 +3,8 @@
 
 mod support;
 
+mod reader;
+mod refusals;
 mod restart;
 mod shop;
 mod trap;

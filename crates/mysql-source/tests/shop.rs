@@ -1,9 +1,10 @@
 //! A shop that changes while it is read.
 
 use crate::support::{Copy, both, config, poll, run, seed};
-use cdc_core::SnapshotMarker;
+
+use cdc_core::{ChangeSource, SnapshotMarker};
 use mysql_async::prelude::Queryable;
-use mysql_source::MysqlSource;
+use mysql_source::{MysqlSource, SnapshotMode};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;
@@ -129,7 +130,11 @@ async fn truncate_and_new_columns_are_followed_and_what_rewrites_rows_stops_its_
     both("ddl", async |server, database| {
         let mut admin = server.admin(database).await;
         run(&mut admin, &SHOP).await;
-        run(&mut admin, &["INSERT INTO customers VALUES (1, 'Anne', 1), (2, 'Bob', 2)", "INSERT INTO order_items VALUES (1, 1, 'a')"]).await;
+        run(
+            &mut admin,
+            &["INSERT INTO customers VALUES (1, 'Anne', 1), (2, 'Bob', 2)", "INSERT INTO order_items VALUES (1, 1, 'a')"],
+        )
+        .await;
         let config = config(&server, database).build().unwrap();
         let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
         let mut copy = Copy::default();
@@ -159,13 +164,50 @@ async fn truncate_and_new_columns_are_followed_and_what_rewrites_rows_stops_its_
         assert!(stop.contains("no key"), "{stop}");
         assert_eq!(copy.table(database, "customers").schema.as_ref().unwrap().version, 2);
 
-        run(&mut admin, &["DROP TABLE order_items", "CREATE TABLE order_items (sku VARCHAR(9) PRIMARY KEY, n INT)", "INSERT INTO order_items VALUES ('s', 1)"]).await;
+        run(
+            &mut admin,
+            &[
+                "DROP TABLE order_items",
+                "CREATE TABLE order_items (sku VARCHAR(9) PRIMARY KEY, n INT)",
+                "INSERT INTO order_items VALUES ('s', 1)",
+            ],
+        )
+        .await;
         poll("the new table", async || {
             copy.catch_up(&mut source, &config).await;
             (copy.table(database, "order_items").stop.is_none()).then_some(())
         })
         .await;
         copy.assert_equals(&server, database).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_two_other_modes_read_only_what_is_there_or_only_what_changes() {
+    both("modes", async |server, database| {
+        let mut admin = server.admin(database).await;
+        run(&mut admin, &SHOP).await;
+        run(&mut admin, &["INSERT INTO customers VALUES (1, 'Anne', 1), (2, 'Bob', 2)", "INSERT INTO notes VALUES (1, 'x')"])
+            .await;
+
+        let only = config(&server, database).snapshot_mode(SnapshotMode::InitialOnly).build().unwrap();
+        let mut source = MysqlSource::start(only, Default::default()).await.unwrap();
+        let mut copy = Copy::default();
+        while let Some(batch) = source.next().await.unwrap() {
+            copy.apply(batch);
+        }
+        assert!(copy.is_settled());
+        copy.assert_equals(&server, database).await;
+
+        let changes = config(&server, database).snapshot_mode(SnapshotMode::NoData).build().unwrap();
+        let mut source = MysqlSource::start(changes.clone(), Default::default()).await.unwrap();
+        let mut copy = Copy::default();
+        copy.until(&mut source, "the columns", |c| c.tables.len() == SHOP.len()).await;
+        run(&mut admin, &["INSERT INTO customers VALUES (3, 'Cid', 3)", "UPDATE customers SET credit = 9 WHERE id = 1"]).await;
+        let target = mysql_source::current_position(&changes).await.unwrap();
+        copy.until(&mut source, "the changes", |c| c.has_reached(&target)).await;
+        assert_eq!(copy.table(database, "customers").ops, [('c', 1), ('u', 1)].into());
     })
     .await;
 }

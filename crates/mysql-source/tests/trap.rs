@@ -34,7 +34,11 @@ async fn a_commit_that_is_held_between_log_and_table_while_a_chunk_is_read_is_no
             let _ = admin.query_drop("INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'").await;
         }
         run(&mut admin, &[off, prepare, "DROP DATABASE IF EXISTS t_trap", "CREATE DATABASE t_trap", "USE t_trap"]).await;
-        run(&mut admin, &["CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO t VALUES (1, 'old'), (2, 'old'), (3, 'old')"]).await;
+        run(
+            &mut admin,
+            &["CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))", "INSERT INTO t VALUES (1, 'old'), (2, 'old'), (3, 'old')"],
+        )
+        .await;
 
         let log_end = async |admin: &mut mysql_async::Conn| -> (String, u64) {
             let sql = if kind == "mysql" { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };

@@ -4,7 +4,8 @@ use arrow_array::types::{Date32Type, Decimal128Type, Int32Type, Int64Type, Times
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
 use cdc_core::{
-    BarrierKind, ChangeSource, GenerationState, NO_IMAGE, Op, RecoveredState, SourceBatch, SourceItem, SourcePosition, TableSchema,
+    BarrierKind, ChangeSource, GenerationState, LogicalType, NO_IMAGE, Op, RecoveredState, SourceBatch, SourceItem,
+    SourcePosition, TableSchema,
 };
 use mysql_async::prelude::Queryable;
 use mysql_source::MysqlSource;
@@ -135,7 +136,12 @@ impl Copy {
             if let Some(before) = &before {
                 let was = table.rows.remove(&key(before));
                 if table.complete {
-                    assert_eq!(was.as_ref(), Some(before), "{name}: an old image that is not the row ({gtid:?})", gtid = origin.transaction.gtid);
+                    assert_eq!(
+                        was.as_ref(),
+                        Some(before),
+                        "{name}: an old image that is not the row ({gtid:?})",
+                        gtid = origin.transaction.gtid
+                    );
                 }
             }
             if let Some(after) = after {
@@ -151,17 +157,31 @@ impl Copy {
     /// Every table equals the server's own SELECT.
     pub async fn assert_equals(&self, server: &Server, database: &str) {
         let mut conn = server.admin(database).await;
-        let tables: Vec<String> = conn.query("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'").await.unwrap().iter().map(|r: &mysql_async::Row| r.get(0).unwrap()).collect();
+        let tables: Vec<String> = conn
+            .query("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
+            .await
+            .unwrap()
+            .iter()
+            .map(|r: &mysql_async::Row| r.get(0).unwrap())
+            .collect();
         for table in tables {
             let copy = self.tables.get(&format!("{database}.{table}")).unwrap_or_else(|| panic!("{table} never came"));
             if copy.stop.is_some() {
                 continue;
             }
             let schema = copy.schema.as_ref().unwrap();
-            let columns: Vec<String> = schema.columns.iter().map(|c| format!("CAST(`{}` AS CHAR)", c.name)).collect();
+            let columns: Vec<String> = schema
+                .columns
+                .iter()
+                .map(|c| match c.logical_type {
+                    LogicalType::Binary => format!("HEX(`{}`)", c.name),
+                    _ => format!("CAST(`{}` AS CHAR)", c.name),
+                })
+                .collect();
             let sql = format!("SELECT {} FROM `{table}`", columns.join(", "));
             let rows: Vec<mysql_async::Row> = conn.query(sql).await.unwrap();
-            let mut theirs: Vec<Row> = rows.iter().map(|r| (0..columns.len()).map(|i| r.get::<Option<String>, _>(i).unwrap()).collect()).collect();
+            let mut theirs: Vec<Row> =
+                rows.iter().map(|r| (0..columns.len()).map(|i| r.get::<Option<String>, _>(i).unwrap()).collect()).collect();
             let mut ours: Vec<Row> = copy.rows.values().chain(&copy.keyless).cloned().collect();
             theirs.sort();
             ours.sort();
@@ -169,7 +189,11 @@ impl Copy {
                 let (a, b): (BTreeSet<_>, BTreeSet<_>) = (ours.iter().collect(), theirs.iter().collect());
                 let only_ours: Vec<_> = a.difference(&b).take(5).collect();
                 let only_theirs: Vec<_> = b.difference(&a).take(5).collect();
-                panic!("{table}: {} rows, the server has {}; only here {only_ours:?}; only there {only_theirs:?}", ours.len(), theirs.len());
+                panic!(
+                    "{table}: {} rows, the server has {}; only here {only_ours:?}; only there {only_theirs:?}",
+                    ours.len(),
+                    theirs.len()
+                );
             }
         }
     }
@@ -206,7 +230,7 @@ fn text(array: &dyn Array, i: usize) -> Option<String> {
         DataType::Int32 => array.as_primitive::<Int32Type>().value(i).to_string(),
         DataType::Int64 => array.as_primitive::<Int64Type>().value(i).to_string(),
         DataType::Utf8 => array.as_string::<i32>().value(i).to_owned(),
-        DataType::Binary => String::from_utf8_lossy(array.as_binary::<i32>().value(i)).into_owned(),
+        DataType::Binary => array.as_binary::<i32>().value(i).iter().map(|b| format!("{b:02X}")).collect(),
         DataType::Decimal128(..) => array.as_primitive::<Decimal128Type>().value_as_string(i),
         DataType::Date32 => array.as_primitive::<Date32Type>().value_as_date(i).unwrap().to_string(),
         DataType::Timestamp(..) => {

@@ -45,3 +45,9 @@ pub async fn poll<T>(what: &str, mut done: impl AsyncFnMut() -> Option<T>) -> T 
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// The sessions that the server sends its log to as the user of the mirror.
+pub async fn dumps(admin: &mut mysql_async::Conn) -> Vec<u64> {
+    let sql = "SELECT id FROM information_schema.processlist WHERE user = 'mirror' AND command LIKE 'Binlog%'";
+    mysql_async::prelude::Queryable::query(admin, sql).await.unwrap()
+}
