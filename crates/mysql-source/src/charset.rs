@@ -2,7 +2,7 @@
 //!
 //! The server converts a snapshot's text itself (to the connection's utf8mb4); this does what the server does, so that both
 //! ways give the same text. One-byte sets are tables read off the server; the others are the WHATWG encodings, which agree
-//! with the server's on every character that both know, with the exceptions patched below.
+//! with the server's on every character that both know, with the exceptions below (compared over all two-byte codes of MySQL 9.7).
 
 use crate::charset_tables::{self as tables, UpperHalf};
 use crate::decode_error::{DecodeError, DecodeResult};
@@ -15,8 +15,8 @@ pub(crate) enum Charset {
     Utf8,
     /// ASCII below, a table above.
     OneByte(&'static UpperHalf),
-    /// Two-byte and longer encodings of East Asia, with the server's own reading of some characters.
-    Multibyte(&'static Encoding, &'static [(char, char)]),
+    /// Two-byte and longer encodings of East Asia.
+    Multibyte(&'static Encoding, Exceptions),
     /// UTF-16, also UCS-2 (which has no surrogates).
     Utf16 {
         /// Low byte first.
@@ -26,8 +26,46 @@ pub(crate) enum Charset {
     Utf32,
 }
 
-/// Where JIS-based sets differ: EUC's reading at the server against WHATWG's (which is Microsoft's).
-const EUC_JP: &[(char, char)] = &[('\u{ff3c}', '\u{5c}')];
+/// Where the server reads a multibyte encoding in another way than WHATWG.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Exceptions {
+    /// Characters: WHATWG's, the server's.
+    characters: &'static [(char, char)],
+    /// Ranges of two-byte codes that vendors filled in different ways: no text can be sure there, so they are refused.
+    vendors: &'static [(u16, u16)],
+}
+
+const NONE: Exceptions = Exceptions { characters: &[], vendors: &[] };
+
+/// The server reads these of sjis and ujis as the standard says, WHATWG as Microsoft does (the server's cp932 and eucjpms).
+const JIS: &[(char, char)] = &[('＼', '\\'), ('～', '〜'), ('∥', '‖'), ('－', '−'), ('￠', '¢'), ('￡', '£'), ('￢', '¬')];
+
+/// Row 9 of the second plane of symbols and above: user-defined at the server.
+const EUC_VENDORS: &[(u16, u16)] = &[(0xf5a1, 0xfefe)];
+
+const BIG5: &[(char, char)] = &[
+    ('‧', '•'),
+    ('﹑', '､'),
+    ('╴', '\u{fffd}'),
+    ('¯', '‾'),
+    ('￣', '\u{fffd}'),
+    ('ˍ', '\u{fffd}'),
+    ('～', '∼'),
+    ('⊕', '♁'),
+    ('⊙', '☉'),
+    ('／', '\u{fffd}'),
+    ('＼', '\u{fffd}'),
+    ('∕', '／'),
+    ('﹨', '＼'),
+    ('￥', '¥'),
+    ('￠', '¢'),
+    ('￡', '£'),
+];
+/// The two doubles of characters among the digits, and the additions of ETEN.
+const BIG5_VENDORS: &[(u16, u16)] = &[(0xa2cc, 0xa2cc), (0xa2ce, 0xa2ce), (0xc6a1, 0xc8fe)];
+
+/// The server's gb2312 is older than its gbk.
+const GB2312: &[(char, char)] = &[('·', '・'), ('—', '―')];
 
 impl Charset {
     /// The character set of this name (`information_schema.columns.character_set_name`); `None` if it is not supported.
@@ -58,14 +96,15 @@ impl Charset {
             "macce" => Self::OneByte(&tables::MACCE),
             "macroman" => Self::OneByte(&tables::MACROMAN),
             "tis620" => Self::OneByte(&tables::TIS620),
-            "big5" => Self::Multibyte(encoding_rs::BIG5, &[]),
-            "gbk" | "gb2312" => Self::Multibyte(encoding_rs::GBK, &[]),
-            "gb18030" => Self::Multibyte(encoding_rs::GB18030, &[]),
-            "sjis" => Self::Multibyte(encoding_rs::SHIFT_JIS, &[]),
-            "cp932" => Self::Multibyte(encoding_rs::SHIFT_JIS, &[]),
-            "ujis" => Self::Multibyte(encoding_rs::EUC_JP, EUC_JP),
-            "eucjpms" => Self::Multibyte(encoding_rs::EUC_JP, &[]),
-            "euckr" => Self::Multibyte(encoding_rs::EUC_KR, &[]),
+            "big5" => Self::Multibyte(encoding_rs::BIG5, Exceptions { characters: BIG5, vendors: BIG5_VENDORS }),
+            "gbk" => Self::Multibyte(encoding_rs::GBK, NONE),
+            "gb2312" => Self::Multibyte(encoding_rs::GBK, Exceptions { characters: GB2312, ..NONE }),
+            "gb18030" => Self::Multibyte(encoding_rs::GB18030, NONE),
+            "sjis" => Self::Multibyte(encoding_rs::SHIFT_JIS, Exceptions { characters: JIS, ..NONE }),
+            "cp932" => Self::Multibyte(encoding_rs::SHIFT_JIS, NONE),
+            "ujis" => Self::Multibyte(encoding_rs::EUC_JP, Exceptions { characters: JIS, vendors: EUC_VENDORS }),
+            "eucjpms" => Self::Multibyte(encoding_rs::EUC_JP, Exceptions { vendors: EUC_VENDORS, ..NONE }),
+            "euckr" => Self::Multibyte(encoding_rs::EUC_KR, NONE),
             "ucs2" | "utf16" => Self::Utf16 { little_endian: false },
             "utf16le" => Self::Utf16 { little_endian: true },
             "utf32" => Self::Utf32,
@@ -101,19 +140,22 @@ impl Charset {
                     rest = rest.get(1..).unwrap_or(&[]);
                 }
             }
-            Self::Multibyte(encoding, patches) => {
+            Self::Multibyte(encoding, exceptions) => {
                 if bytes.is_ascii() {
                     out.push_str(std::str::from_utf8(bytes).map_err(|_| not_text("ASCII", 0))?);
                     return Ok(());
+                }
+                if let Some(at) = vendor_code(bytes, exceptions.vendors) {
+                    return Err(not_text(&format!("{} (without vendors' own characters)", encoding.name()), at));
                 }
                 let (text, broken) = encoding.decode_without_bom_handling(bytes);
                 if broken {
                     return Err(not_text(encoding.name(), 0));
                 }
-                if patches.is_empty() {
+                if exceptions.characters.is_empty() {
                     out.push_str(&text);
                 } else {
-                    let patched = |c| patches.iter().find(|&&(from, _)| from == c).map_or(c, |&(_, to)| to);
+                    let patched = |c| exceptions.characters.iter().find(|&&(from, _)| from == c).map_or(c, |&(_, to)| to);
                     out.extend(text.chars().map(patched));
                 }
             }
@@ -139,6 +181,26 @@ impl Charset {
         }
         Ok(())
     }
+}
+
+/// Where the first two-byte code in one of the ranges is. Only for encodings whose lead bytes are all above 0x7f.
+fn vendor_code(bytes: &[u8], ranges: &[(u16, u16)]) -> Option<usize> {
+    let mut at = 0usize;
+    while !ranges.is_empty()
+        && let Some(&lead) = bytes.get(at)
+    {
+        let step = match lead {
+            0..0x80 => 1,
+            0x8f => 3,
+            _ => 2,
+        };
+        let code = u16::from_be_bytes([lead, bytes.get(at.saturating_add(1)).copied().unwrap_or(0)]);
+        if step == 2 && ranges.iter().any(|(from, to)| (from..=to).contains(&&code)) {
+            return Some(at);
+        }
+        at = at.saturating_add(step);
+    }
+    None
 }
 
 #[cold]
@@ -225,6 +287,10 @@ mod tests {
             ("big5", b"\xa4\xa4\xa4\xe5", "中文"),
             ("sjis", b"\x93\xfa\x96\x7b", "日本"),
             ("ujis", b"\xc6\xfc\xcb\xdc", "日本"),
+            ("ujis", b"\xa1\xc0\xa1\xc1", "\\〜"),
+            ("sjis", b"\x81\x5f\x81\x60", "\\〜"),
+            ("cp932", b"\x81\x5f\x81\x60", "＼～"),
+            ("big5", b"\xa2\x41", "／"),
             ("euckr", b"\xb0\xa1", "가"),
             ("gb18030", b"\x94\x39\xfc\x36", "😀"),
             ("ucs2", b"\x65\xe5\x67\x2c", "日本"),
@@ -252,6 +318,8 @@ mod tests {
             ("utf32", b"\x00\x11\x00\x00"),
             ("gbk", b"\xd6"),
             ("big5", b"\xa4"),
+            ("big5", b"a\xc6\xa1"),
+            ("ujis", b"\xc6\xfc\xf9\xa1"),
         ] {
             assert!(decode(charset, bytes).is_err(), "{charset}");
         }

@@ -9,6 +9,8 @@ mod column;
 pub(crate) mod lexer;
 pub(crate) mod parser;
 mod statement;
+#[cfg(test)]
+mod tests;
 
 pub use apply::{AlterClass, Alteration};
 pub(crate) use column::DefaultClause;

@@ -57,16 +57,17 @@ impl DecimalLayout {
     pub(crate) fn unscaled(self, raw: &[u8]) -> Option<i128> {
         let negative = raw.first()? & 0x80 == 0;
         let flip = if negative { 0xff } else { 0 };
-        if raw.len() <= 9 {
-            // Up to 18 digits: 64-bit arithmetic.
-            return self.fold(raw, flip, 0u64, |n, power, group| n.checked_mul(u64::from(power))?.checked_add(u64::from(group))).map(
-                |n| {
+        if raw.len() <= 8 {
+            // At most 18 digits: 64-bit arithmetic.
+            return self
+                .fold(raw, flip, 0u64, |n, power, group| n.checked_mul(u64::from(power))?.checked_add(u64::from(group)))
+                .map(|n| {
                     let n = i128::from(n);
                     if negative { -n } else { n }
-                },
-            );
+                });
         }
-        let n = self.fold(raw, flip, 0i128, |n, power, group| n.checked_mul(i128::from(power))?.checked_add(i128::from(group)))?;
+        let n =
+            self.fold(raw, flip, 0i128, |n, power, group| n.checked_mul(i128::from(power))?.checked_add(i128::from(group)))?;
         Some(if negative { -n } else { n })
     }
 
@@ -144,7 +145,8 @@ impl DecimalLayout {
 /// The number in plain decimal text times 10^scale. Missing fraction digits count as zero; more than `scale` of them, or
 /// anything that is not a number, is an error.
 pub(crate) fn unscaled_of_text(text: &[u8], scale: u8) -> DecodeResult<i128> {
-    let bad = || DecodeError::invalid(format!("'{}' is not a decimal with {scale} fraction digits", String::from_utf8_lossy(text)));
+    let bad =
+        || DecodeError::invalid(format!("'{}' is not a decimal with {scale} fraction digits", String::from_utf8_lossy(text)));
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -183,6 +185,7 @@ mod tests {
     fn encode(text: &str, precision: u8, scale: u8) -> Vec<u8> {
         let negative = text.starts_with('-');
         let (whole, fraction) = text.trim_start_matches('-').split_once('.').unwrap_or((text.trim_start_matches('-'), ""));
+        let whole = whole.trim_start_matches('0');
         let digits = format!("{whole:0>w$}{fraction:0<f$}", w = usize::from(precision - scale), f = usize::from(scale));
         let layout = DecimalLayout::new(precision, scale).unwrap();
         let mut at = 0;
@@ -214,6 +217,7 @@ mod tests {
             ("-99999999999999999999999999999999999999", 38, 0),
             ("-1234567890123456789.0123456789012345678", 38, 19),
             ("123456789012345678", 18, 0),
+            ("-0.99999999999999999999", 20, 20),
         ] {
             let layout = DecimalLayout::new(p, s).unwrap();
             let raw = encode(text, p, s);

@@ -166,7 +166,8 @@ impl ColumnBuffer {
     #[inline]
     pub(crate) fn push_null(&mut self) -> DecodeResult<()> {
         if !self.nullable {
-            let message = "the row has NULL where the known schema says NOT NULL: the table was changed in a way that was not seen";
+            let message =
+                "the row has NULL where the known schema says NOT NULL: the table was changed in a way that was not seen";
             return Err(DecodeError::new(DecodeErrorKind::LayoutMismatch, message));
         }
         let rows = self.len();

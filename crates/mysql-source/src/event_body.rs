@@ -185,9 +185,7 @@ pub(crate) fn parse<'a>(header: &EventHeader, body: &'a [u8]) -> DecodeResult<Ev
             EventBody::RowsQuery(c.take_rest())
         }
         t::MARIADB_ANNOTATE_ROWS => EventBody::RowsQuery(body),
-        t::HEARTBEAT => {
-            EventBody::Heartbeat { file: String::from_utf8_lossy(body), position: u64::from(header.log_pos) }
-        }
+        t::HEARTBEAT => EventBody::Heartbeat { file: String::from_utf8_lossy(body), position: u64::from(header.log_pos) },
         t::HEARTBEAT_V2 => heartbeat_v2(c)?,
         t::STOP => EventBody::Stop,
         t::INCIDENT => {
@@ -293,14 +291,7 @@ fn tagged_gtid(mut c: Cursor<'_>) -> DecodeResult<Gtid<'_>> {
     }
     variable(&mut c)?;
     let last_needed = variable(&mut c)?;
-    let mut gtid = Gtid {
-        uuid: None,
-        tag: "",
-        number: 0,
-        immediate_commit_us: 0,
-        original_commit_us: 0,
-        transaction_length: 0,
-    };
+    let mut gtid = Gtid { uuid: None, tag: "", number: 0, immediate_commit_us: 0, original_commit_us: 0, transaction_length: 0 };
     while !c.is_empty() {
         match variable(&mut c)? {
             0 | 9 | 10 => {

@@ -174,9 +174,8 @@ impl Printer<'_> {
             let date = write!(self.out, "{year:04}-{month:02}-{day:02}");
             match of {
                 t::DATE => date,
-                _ => date.and_then(|()| {
-                    write!(self.out, " {:02}:{:02}:{:02}.{micros:06}", clock >> 12, clock >> 6 & 63, clock & 63)
-                }),
+                _ => date
+                    .and_then(|()| write!(self.out, " {:02}:{:02}:{:02}.{micros:06}", clock >> 12, clock >> 6 & 63, clock & 63)),
             }
         };
         written.map_err(|_| damaged())
@@ -302,6 +301,26 @@ mod tests {
         ] {
             assert_eq!(text(n), expected);
         }
+    }
+
+    #[test]
+    fn large_documents_have_numbers_of_four_bytes() {
+        // {"k": 2147483647, "a": [uint32 in place]}
+        let array = [1u32.to_le_bytes(), 13u32.to_le_bytes()].concat();
+        let array = [&array[..], &[8], &u32::MAX.to_le_bytes()].concat();
+        let keys_at = 8 + 2 * 6 + 2 * 5;
+        let mut object = [2u32.to_le_bytes(), (keys_at as u32 + 2 + array.len() as u32).to_le_bytes()].concat();
+        for key in [keys_at as u32, keys_at as u32 + 1] {
+            object.extend(key.to_le_bytes());
+            object.extend([1, 0]);
+        }
+        object.push(7);
+        object.extend(i32::MAX.to_le_bytes());
+        object.push(3);
+        object.extend((keys_at as u32 + 2).to_le_bytes());
+        object.extend(b"ka");
+        object.extend(array);
+        assert_eq!(printed(&[&[1], &object[..]].concat()), "{\"k\": 2147483647, \"a\": [4294967295]}");
     }
 
     #[test]

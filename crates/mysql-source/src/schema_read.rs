@@ -154,7 +154,7 @@ fn set_default(column: &mut Column, row: &ColumnRow, extra: &str, dialect: Diale
         Some(text) => mysql_default(text, extra, &column.logical_type),
     };
     match clause {
-        DefaultClause::Missing | DefaultClause::Constant(Literal::Null) => {
+        DefaultClause::Absent | DefaultClause::Constant(Literal::Null) => {
             column.default = column.nullable.then_some(Value::Null);
         }
         DefaultClause::Constant(literal) => {
@@ -199,7 +199,7 @@ fn key(columns: &[Column], indexes: &[IndexRow]) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
@@ -224,6 +224,27 @@ mod tests {
     fn read(columns: &[ColumnRow], indexes: &[IndexRow], mariadb: bool) -> TableSchema {
         let dialect = Dialect { mariadb, ..Dialect::default() };
         match assemble(&TableId::new("d", "t"), columns, indexes, Some("latin1_swedish_ci"), "", dialect) {
+            TableRead::Schema(schema) => schema,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A schema from name, type, nullable, default, extra, character set, collation of each column.
+    pub(crate) fn schema_of_rows(table: &TableId, rows: &[[Option<String>; 7]], key: &str, dialect: Dialect) -> TableSchema {
+        let columns: Vec<ColumnRow> = rows
+            .iter()
+            .map(|[name, declaration, nullable, default, extra, charset, collation]| ColumnRow {
+                name: name.clone().unwrap(),
+                declaration: declaration.clone().unwrap(),
+                nullable: nullable.as_deref() == Some("YES"),
+                default: default.clone(),
+                extra: extra.clone().unwrap(),
+                charset: charset.clone(),
+                collation: collation.clone(),
+                comment: String::new(),
+            })
+            .collect();
+        match assemble(table, &columns, &[index("PRIMARY", Some(key), false, false)], None, "", dialect) {
             TableRead::Schema(schema) => schema,
             other => panic!("{other:?}"),
         }
@@ -279,7 +300,8 @@ mod tests {
 
     #[test]
     fn columns_that_are_not_supported_are_all_listed() {
-        let columns = [row("a", "int", true, None, ""), row("b", "hologram", true, None, ""), row("c", "cube(3)", true, None, "")];
+        let columns =
+            [row("a", "int", true, None, ""), row("b", "hologram", true, None, ""), row("c", "cube(3)", true, None, "")];
         let TableRead::Unsupported(lines) = assemble(&TableId::new("d", "t"), &columns, &[], None, "", Dialect::default()) else {
             panic!("supported");
         };

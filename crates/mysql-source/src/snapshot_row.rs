@@ -35,11 +35,7 @@ impl SnapshotRowDecoder {
     }
 
     /// Appends one row: a value for each column. A failed row leaves nothing behind.
-    pub fn append_values<'v>(
-        &self,
-        row: impl ExactSizeIterator<Item = &'v Value>,
-        buffers: &mut RowBuffers,
-    ) -> DecodeResult<()> {
+    pub fn append_values<'v>(&self, row: impl ExactSizeIterator<Item = &'v Value>, buffers: &mut RowBuffers) -> DecodeResult<()> {
         let columns = self.schema.columns.len();
         if row.len() != columns || buffers.columns.len() != columns {
             let message = format!("a row of {} has {} values instead of {columns}", self.schema.table, row.len());
@@ -58,9 +54,8 @@ impl SnapshotRowDecoder {
 
 fn append(value: &Value, logical: &LogicalType, column: &mut ColumnBuffer) -> DecodeResult<()> {
     use LogicalType as L;
-    let unexpected = || {
-        DecodeError::new(DecodeErrorKind::LayoutMismatch, format!("a query gives {value:?} for a column of {logical:?}"))
-    };
+    let unexpected =
+        || DecodeError::new(DecodeErrorKind::LayoutMismatch, format!("a query gives {value:?} for a column of {logical:?}"));
     if matches!(value, Value::NULL) {
         return column.push_null();
     }
@@ -135,5 +130,94 @@ fn uuid(text: &[u8]) -> Option<[u8; 16]> {
     match Literal::hex(&digits) {
         Some(Literal::Hex(bytes)) => bytes.try_into().ok(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::ddl::Dialect;
+    use crate::schema_read::tests::schema_of_rows;
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
+    use cdc_core::TableId;
+
+    fn decoder(columns: &[(&str, bool)]) -> (SnapshotRowDecoder, RowBuffers) {
+        let row = |&(declaration, nullable): &(&str, bool)| {
+            let charset = declaration.contains("char").then(|| "latin1".to_owned());
+            let nullable = if nullable { "YES" } else { "NO" };
+            let name = Some(declaration.to_owned());
+            [name.clone(), name, Some(nullable.to_owned()), None, Some(String::new()), charset, None]
+        };
+        let rows: Vec<_> = columns.iter().map(row).collect();
+        let schema = Arc::new(schema_of_rows(&TableId::new("d", "t"), &rows, "none", Dialect::default()));
+        (SnapshotRowDecoder::new(Arc::clone(&schema)), RowBuffers::new(schema).unwrap())
+    }
+
+    #[test]
+    fn values_of_a_query_become_those_of_the_stream() {
+        let (decoder, mut buffers) = decoder(&[
+            ("bigint unsigned", true),
+            ("decimal(12,2)", true),
+            ("bit(12)", true),
+            ("time(6)", true),
+            ("timestamp", true),
+            ("date", true),
+            ("varchar(9)", true),
+            ("point", true),
+        ]);
+        let row = [
+            Value::UInt(u64::MAX),
+            Value::Bytes(b"-1.50".to_vec()),
+            Value::Bytes(vec![8, 1]),
+            Value::Time(true, 34, 22, 59, 59, 1),
+            Value::Date(2024, 2, 29, 1, 2, 3, 4),
+            Value::Date(2024, 2, 29, 0, 0, 0, 0),
+            Value::Bytes("caf\u{e9}".into()),
+            Value::Bytes(vec![0xe6, 0x10, 0, 0, 1, 2]),
+        ];
+        decoder.append_values(row.iter(), &mut buffers).unwrap();
+        decoder.append_values(vec![Value::NULL; 8].iter(), &mut buffers).unwrap();
+        let batch = buffers.finish().unwrap();
+        assert_eq!(batch.num_rows(), 2);
+        assert!(batch.columns().iter().all(|c| c.is_valid(0) && c.is_null(1)));
+        assert_eq!(batch.column(0).as_primitive::<Decimal128Type>().value(0), i128::from(u64::MAX));
+        assert_eq!(batch.column(1).as_primitive::<Decimal128Type>().value(0), -150);
+        assert_eq!(batch.column(2).as_binary::<i32>().value(0), [1, 8]);
+        assert_eq!(batch.column(3).as_primitive::<Int64Type>().value(0), -3_020_399_000_001);
+        assert_eq!(batch.column(4).as_primitive::<TimestampMicrosecondType>().value(0), 19_782 * 86_400_000_000 + 3_723_000_004);
+        assert_eq!(batch.column(5).as_primitive::<Date32Type>().value(0), 19_782);
+        assert_eq!(batch.column(6).as_string::<i32>().value(0), "caf\u{e9}");
+        assert_eq!(batch.column(7).as_struct().column(0).as_binary::<i32>().value(0), [1, 2]);
+    }
+
+    #[test]
+    fn a_failed_row_leaves_the_rows_before_it() {
+        let (decoder, mut buffers) = decoder(&[("int", false), ("varchar(9)", false)]);
+        let good = [Value::Int(1), Value::Bytes(b"one".to_vec())];
+        decoder.append_values(good.iter(), &mut buffers).unwrap();
+        for bad in
+            [[Value::Int(2), Value::NULL], [Value::Int(2), Value::Bytes(vec![0xff])], [Value::Int(1 << 40), Value::Bytes(vec![])]]
+        {
+            assert!(decoder.append_values(bad.iter(), &mut buffers).is_err(), "{bad:?}");
+        }
+        assert!(decoder.append_values(good[..1].iter(), &mut buffers).is_err());
+        let mut key = Vec::new();
+        buffers.append_key(0, &[1], &mut key);
+        assert_eq!(key, [&[1, 3, 0, 0, 0, 0, 0, 0, 0][..], b"one"].concat());
+        assert_eq!(buffers.finish().unwrap().num_rows(), 1);
+    }
+
+    #[test]
+    fn dates_that_no_calendar_has_are_null_or_the_epoch_and_are_counted() {
+        let (decoder, mut buffers) = decoder(&[("date", true), ("datetime", false)]);
+        let zero = [Value::Date(0, 0, 0, 0, 0, 0, 0), Value::Date(2020, 1, 0, 1, 1, 1, 0)];
+        decoder.append_values(zero.iter(), &mut buffers).unwrap();
+        assert_eq!(buffers.mapped_dates().collect::<Vec<_>>(), [1, 1]);
+        let batch = buffers.finish().unwrap();
+        assert!(batch.column(0).is_null(0));
+        assert_eq!(batch.column(1).as_primitive::<TimestampMicrosecondType>().value(0), 0);
     }
 }

@@ -306,11 +306,12 @@ mod tests {
     #[test]
     fn lengths_of_char_columns_above_255_bytes_hide_in_the_type_byte() {
         use column_type as t;
-        let b = map(&[t::STRING, t::STRING, t::STRING, t::NEWDECIMAL, t::BIT], &[254, 40, 222, 252, 247, 1, 12, 2, 4, 1], &[]);
+        let b = map(&[t::STRING, t::STRING, t::STRING, t::NEWDECIMAL, t::BIT], &[254, 40, 206, 252, 247, 1, 12, 2, 4, 1], &[]);
         let event = TableMapEvent::parse(&b).unwrap();
         assert_eq!((event.table_id, event.database, event.table), (9, "db", "t"));
         let columns: Vec<_> = event.columns().unwrap().iter().map(|c| (c.column_type, c.parameter, c.nullable)).collect();
-        let expected = [(t::STRING, 40, false), (t::STRING, 1020, true), (t::ENUM, 1, false), (t::NEWDECIMAL, 12 << 8 | 2, false)];
+        let expected =
+            [(t::STRING, 40, false), (t::STRING, 1020, true), (t::ENUM, 1, false), (t::NEWDECIMAL, 12 << 8 | 2, false)];
         assert_eq!(columns, [&expected[..], &[(t::BIT, 12, false)]].concat());
     }
 

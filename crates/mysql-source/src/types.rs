@@ -1,9 +1,9 @@
 //! Column types: from the server's spelling, in a schema or in DDL, to what they mean.
 
 use crate::charset::Charset;
+use crate::ddl::Dialect;
 use crate::ddl::lexer::{Kind, tokens};
 use crate::ddl::parser::Parser;
-use crate::ddl::Dialect;
 use crate::decode_error::{DecodeError, DecodeErrorKind, DecodeResult};
 use cdc_core::{LogicalType, NativeType};
 
@@ -112,8 +112,20 @@ pub(crate) fn data_type(p: &mut Parser<'_>, default_charset: Option<&str>, diale
             p.accept("PRECISION");
             "DOUBLE"
         }
-        "REAL" => if dialect.real_as_float { "FLOAT" } else { "DOUBLE" },
-        "CHARACTER" | "CHAR" => if p.accept("VARYING") { "VARCHAR" } else { "CHAR" },
+        "REAL" => {
+            if dialect.real_as_float {
+                "FLOAT"
+            } else {
+                "DOUBLE"
+            }
+        }
+        "CHARACTER" | "CHAR" => {
+            if p.accept("VARYING") {
+                "VARCHAR"
+            } else {
+                "CHAR"
+            }
+        }
         "VARCHARACTER" => "VARCHAR",
         "NCHAR" | "NATIONAL" => {
             national = true;
@@ -203,7 +215,11 @@ fn finish(
     let first = numbers.first().copied();
     let small = |n: Option<u32>, default: u8| n.map_or(Ok(default), u8::try_from);
     let wrong = |_| DecodeError::invalid(format!("the length of a {name} column is out of range"));
-    let fraction = || small(first, 0).map_err(wrong).and_then(|f| if f <= 6 { Ok(f) } else { Err(DecodeError::invalid("a fraction has at most 6 digits")) });
+    let fraction = || {
+        small(first, 0)
+            .map_err(wrong)
+            .and_then(|f| if f <= 6 { Ok(f) } else { Err(DecodeError::invalid("a fraction has at most 6 digits")) })
+    };
     let integer = |bits| L::Integer { bits, unsigned: a.unsigned };
     let mut name = name.to_owned();
     let mut text = false;

@@ -21,7 +21,7 @@ pub(crate) enum Literal {
 impl Literal {
     /// `x'...'` and `0x...`: pairs of hexadecimal digits; an odd first one stands alone.
     pub(crate) fn hex(digits: &str) -> Option<Self> {
-        let padded = if digits.len() % 2 == 0 { digits.to_owned() } else { format!("0{digits}") };
+        let padded = if digits.len().is_multiple_of(2) { digits.to_owned() } else { format!("0{digits}") };
         let (pairs, _) = padded.as_bytes().as_chunks::<2>();
         let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         pairs.iter().map(byte).collect::<Option<_>>().map(Self::Hex)

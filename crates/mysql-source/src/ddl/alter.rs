@@ -11,12 +11,32 @@ use cdc_core::TableId;
 /// One clause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Clause {
-    Add { definition: ColumnDefinition, position: Position, if_not_exists: bool },
-    Drop { column: String, if_exists: bool },
-    Rename { from: String, to: String, if_exists: bool },
+    Add {
+        definition: ColumnDefinition,
+        position: Position,
+        if_not_exists: bool,
+    },
+    Drop {
+        column: String,
+        if_exists: bool,
+    },
+    Rename {
+        from: String,
+        to: String,
+        if_exists: bool,
+    },
     /// MODIFY, CHANGE.
-    Modify { column: String, definition: ColumnDefinition, position: Position, if_exists: bool },
-    SetDefault { column: String, default: DefaultClause, if_exists: bool },
+    Modify {
+        column: String,
+        definition: ColumnDefinition,
+        position: Position,
+        if_exists: bool,
+    },
+    SetDefault {
+        column: String,
+        default: DefaultClause,
+        if_exists: bool,
+    },
     AddPrimaryKey(Vec<KeyPart>),
     AddUnique(Vec<KeyPart>),
     DropPrimaryKey,
@@ -250,7 +270,8 @@ impl Reader<'_, '_> {
                 self.p.name()?;
             } else if self.p.accept("COMMENT") {
                 self.p.accept_text();
-            } else if self.p.accept_any(&["VISIBLE", "INVISIBLE", "IGNORED"]).is_some() || self.p.accept_all(&["NOT", "IGNORED"]) {
+            } else if self.p.accept_any(&["VISIBLE", "INVISIBLE", "IGNORED"]).is_some() || self.p.accept_all(&["NOT", "IGNORED"])
+            {
             } else if self
                 .p
                 .accept_any(&["KEY_BLOCK_SIZE", "ENGINE_ATTRIBUTE", "SECONDARY_ENGINE_ATTRIBUTE", "CLUSTERING", "DISTANCE", "M"])
@@ -340,7 +361,10 @@ impl Reader<'_, '_> {
         if self.p.accept_any(&["DISCARD", "IMPORT"]).is_some() {
             return self.rest(Clause::RowsChanged("the table's file is taken away or replaced"));
         }
-        if self.p.accept_any(&["PARTITION", "COALESCE", "REORGANIZE", "REBUILD", "OPTIMIZE", "ANALYZE", "CHECK", "REPAIR"]).is_some()
+        if self
+            .p
+            .accept_any(&["PARTITION", "COALESCE", "REORGANIZE", "REBUILD", "OPTIMIZE", "ANALYZE", "CHECK", "REPAIR"])
+            .is_some()
             || self.p.accept_all(&["REMOVE", "PARTITIONING"])
         {
             return self.rest(Clause::NoEffect);
@@ -372,11 +396,39 @@ impl Reader<'_, '_> {
             return self.push(Clause::TableComment(comment));
         }
         const OPTIONS: &[&str] = &[
-            "ALGORITHM", "LOCK", "ENGINE", "AUTO_INCREMENT", "AVG_ROW_LENGTH", "CHECKSUM", "TABLE_CHECKSUM", "COMPRESSION",
-            "CONNECTION", "DELAY_KEY_WRITE", "ENCRYPTION", "ENCRYPTED", "ENCRYPTION_KEY_ID", "ENGINE_ATTRIBUTE", "INSERT_METHOD",
-            "KEY_BLOCK_SIZE", "MAX_ROWS", "MIN_ROWS", "PACK_KEYS", "PASSWORD", "ROW_FORMAT", "SECONDARY_ENGINE",
-            "SECONDARY_ENGINE_ATTRIBUTE", "STATS_AUTO_RECALC", "STATS_PERSISTENT", "STATS_SAMPLE_PAGES", "TABLESPACE", "UNION",
-            "AUTOEXTEND_SIZE", "PAGE_CHECKSUM", "PAGE_COMPRESSED", "PAGE_COMPRESSION_LEVEL", "TRANSACTIONAL",
+            "ALGORITHM",
+            "LOCK",
+            "ENGINE",
+            "AUTO_INCREMENT",
+            "AVG_ROW_LENGTH",
+            "CHECKSUM",
+            "TABLE_CHECKSUM",
+            "COMPRESSION",
+            "CONNECTION",
+            "DELAY_KEY_WRITE",
+            "ENCRYPTION",
+            "ENCRYPTED",
+            "ENCRYPTION_KEY_ID",
+            "ENGINE_ATTRIBUTE",
+            "INSERT_METHOD",
+            "KEY_BLOCK_SIZE",
+            "MAX_ROWS",
+            "MIN_ROWS",
+            "PACK_KEYS",
+            "PASSWORD",
+            "ROW_FORMAT",
+            "SECONDARY_ENGINE",
+            "SECONDARY_ENGINE_ATTRIBUTE",
+            "STATS_AUTO_RECALC",
+            "STATS_PERSISTENT",
+            "STATS_SAMPLE_PAGES",
+            "TABLESPACE",
+            "UNION",
+            "AUTOEXTEND_SIZE",
+            "PAGE_CHECKSUM",
+            "PAGE_COMPRESSED",
+            "PAGE_COMPRESSION_LEVEL",
+            "TRANSACTIONAL",
         ];
         let two_words = self.p.accept_all(&["DATA", "DIRECTORY"]) || self.p.accept_all(&["INDEX", "DIRECTORY"]);
         if two_words || self.p.accept_any(OPTIONS).is_some() {

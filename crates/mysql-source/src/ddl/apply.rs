@@ -177,9 +177,10 @@ impl Work {
 
     fn vacant(&self, name: &str, except: Option<usize>) -> DecodeResult<()> {
         match self.position_of(name) {
-            Some(at) if Some(at) != except => {
-                Err(DecodeError::invalid(format!("column {name} is in the known schema already (version {})", self.schema.version)))
-            }
+            Some(at) if Some(at) != except => Err(DecodeError::invalid(format!(
+                "column {name} is in the known schema already (version {})",
+                self.schema.version
+            ))),
             _ => Ok(()),
         }
     }

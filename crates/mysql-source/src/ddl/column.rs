@@ -189,10 +189,10 @@ impl ColumnDefinition {
             } else if p.accept("COLUMN_FORMAT") || p.accept("STORAGE") || p.accept("SRID") || p.accept("REF_SYSTEM_ID") {
                 p.accept_symbol('=');
                 p.next();
-            } else if p.accept("ENGINE_ATTRIBUTE") || p.accept("SECONDARY_ENGINE_ATTRIBUTE") {
-                p.accept_symbol('=');
-                p.accept_text();
-            } else if p.accept_any(&["VISIBLE", "INVISIBLE", "COMPRESSED"]).is_some() {
+            } else if p
+                .accept_any(&["ENGINE_ATTRIBUTE", "SECONDARY_ENGINE_ATTRIBUTE", "VISIBLE", "INVISIBLE", "COMPRESSED"])
+                .is_some()
+            {
                 p.accept_symbol('=');
                 p.accept_text();
             } else if p.accept_all(&["GENERATED", "ALWAYS", "AS"]) || p.accept("AS") {
