@@ -120,7 +120,9 @@ impl Checkpoint {
         if v != CHECKPOINT_VERSION {
             return Err(Error::new(
                 ErrorKind::Checkpoint,
-                format!("the checkpoint of the snapshot has version {v}, this program reads version {CHECKPOINT_VERSION}: use the program that wrote it, or a newer one"),
+                format!(
+                    "the checkpoint of the snapshot has version {v}, this program reads version {CHECKPOINT_VERSION}: use the program that wrote it, or a newer one"
+                ),
             ));
         }
         let checkpoint: Self = serde_json::from_str(json).map_err(invalid)?;
@@ -139,7 +141,8 @@ impl Checkpoint {
     }
 
     fn validate(&self) -> Result<()> {
-        let wrong = |what: &str| Err(Error::new(ErrorKind::Checkpoint, format!("a checkpoint of the sink {:?} {what}", self.sink)));
+        let wrong =
+            |what: &str| Err(Error::new(ErrorKind::Checkpoint, format!("a checkpoint of the sink {:?} {what}", self.sink)));
         check_sink_id(&self.sink)?;
         if self.version != CHECKPOINT_VERSION {
             return wrong("has another format version");

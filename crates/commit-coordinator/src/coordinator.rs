@@ -141,7 +141,10 @@ impl<T: MirrorTable> Coordinator<T> {
     /// # Errors
     /// [`ErrorKind::Configuration`] for a sink id, branch or list of topics that cannot be used.
     pub fn new(
-        table: Arc<T>, log: Arc<dyn LogInspector>, environment: Arc<dyn Environment>, settings: CoordinatorSettings,
+        table: Arc<T>,
+        log: Arc<dyn LogInspector>,
+        environment: Arc<dyn Environment>,
+        settings: CoordinatorSettings,
         stop: watch::Receiver<bool>,
     ) -> Result<(Self, LocalTransport<T::Files>)> {
         check_sink_id(&settings.sink)?;
@@ -271,14 +274,22 @@ impl<T: MirrorTable> Coordinator<T> {
     }
 
     /// Waits before the next try; gives up if it was asked to stop and has tried long enough.
-    async fn pause(&self, tries: &mut u32, stop_deadline: &mut Option<Duration>, why: &(dyn std::fmt::Display + Sync)) -> Result<()> {
+    async fn pause(
+        &self,
+        tries: &mut u32,
+        stop_deadline: &mut Option<Duration>,
+        why: &(dyn std::fmt::Display + Sync),
+    ) -> Result<()> {
         if *self.stop.borrow() {
             let now = self.environment.now();
             let deadline = *stop_deadline.get_or_insert(now.saturating_add(self.settings.stop_grace));
             if now >= deadline {
                 return Err(Error::new(
                     ErrorKind::Interrupted,
-                    format!("stopped before the table {} could be committed ({why}); the next start goes on from its checkpoint", self.name),
+                    format!(
+                        "stopped before the table {} could be committed ({why}); the next start goes on from its checkpoint",
+                        self.name
+                    ),
                 ));
             }
         }

@@ -30,9 +30,9 @@ pub use lineage::{Descent, ForeignCommit, ForeignWrites, Lineage, Operation, Sna
 pub use log_view::{
     BarrierLine, CompleteGeneration, Facts, Fetch, LogInspector, LogView, PartitionView, ProgressView, SpanLog, TopicView,
 };
+pub use one_table::run_table;
 #[cfg(feature = "planted-bugs")]
 pub use planted::{Bug, Planted};
-pub use one_table::run_table;
 pub use refusal::Refusal;
 pub use rule::{Admission, Round, Stale, Verdict, check_log, decide};
 pub use span::{Act, BarrierKind, Claim, Covered, Span};

@@ -105,7 +105,10 @@ impl Lineage {
 /// # Errors
 /// A checkpoint that cannot be read ([`Checkpoint::from_properties`]).
 pub fn trace<'a>(
-    sink: &str, branch: &str, head: Option<i64>, snapshot: impl Fn(i64) -> Option<SnapshotView<'a>>,
+    sink: &str,
+    branch: &str,
+    head: Option<i64>,
+    snapshot: impl Fn(i64) -> Option<SnapshotView<'a>>,
     tags: impl Iterator<Item = (&'a str, i64)>,
 ) -> Result<(Option<Checkpoint>, Lineage)> {
     let own_tag = checkpoint_tag(sink, branch);
@@ -235,11 +238,7 @@ mod tests {
     fn the_newest_commit_of_the_sink_is_found_below_a_compaction_which_is_accepted() {
         let foreign = HashMap::from([("engine-name".to_owned(), "spark".to_owned())]);
         let (checkpoint, lineage) = walk(
-            &[
-                Some((Operation::Append, own("a"))),
-                Some((Operation::Append, own("b"))),
-                Some((Operation::Replace, foreign)),
-            ],
+            &[Some((Operation::Append, own("a"))), Some((Operation::Append, own("b"))), Some((Operation::Replace, foreign))],
             &[(TAG, 2)],
         );
         assert_eq!(checkpoint.unwrap().commit, "b");

@@ -78,7 +78,12 @@ pub trait SpanLog: LogInspector {
     /// An offset that the log no longer has is an error of kind [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable):
     /// the worker then looks at the log again, and the refusal names what is lost.
     async fn read(
-        &self, topic: &str, partition: i32, from: i64, until: Option<i64>, max_bytes: usize,
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        until: Option<i64>,
+        max_bytes: usize,
     ) -> Result<Fetch<Self::Records>>;
 
     /// Returns once there may be something to read at or after this offset. Cancel-safe.

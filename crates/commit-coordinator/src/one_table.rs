@@ -28,7 +28,9 @@ impl<R> Drop for Task<R> {
 /// # Panics
 /// Only outside of a tokio runtime.
 pub async fn run_table<T, L, W, P>(
-    coordinator: Coordinator<T>, worker: Worker<T, L, W, P>, stop: watch::Receiver<bool>,
+    coordinator: Coordinator<T>,
+    worker: Worker<T, L, W, P>,
+    stop: watch::Receiver<bool>,
 ) -> Result<Finished>
 where
     T: MirrorTable,

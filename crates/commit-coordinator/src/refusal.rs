@@ -179,21 +179,26 @@ impl Refusal {
     /// What can be done, best first.
     pub fn ways_on(&self) -> Vec<String> {
         let ways: &[&str] = match self {
-            Self::LogReplaced { .. } => {
-                &["point the sink at the log that it was fed from", "if that log is gone for good, rebuild the table from a new snapshot of the source"]
-            }
+            Self::LogReplaced { .. } => &[
+                "point the sink at the log that it was fed from",
+                "if that log is gone for good, rebuild the table from a new snapshot of the source",
+            ],
             Self::TopicMissing { .. } | Self::TopicReplaced { .. } => {
                 &["if the topic was removed by mistake, restore it with its records", REBUILD]
             }
-            Self::PartitionsChanged { .. } => {
-                &["keys may now lie in another partition than their older events, so order is lost: rebuild the table from a new snapshot of the source"]
-            }
+            Self::PartitionsChanged { .. } => &[
+                "keys may now lie in another partition than their older events, so order is lost: rebuild the table from a new snapshot of the source",
+            ],
             Self::BelowLogStart { .. } => &[REBUILD, "keep the log longer than the sink may stand still"],
             Self::BeyondLogEnd { .. } => {
                 &["the log was restored from an older copy or lost its end: restore the newer one", REBUILD]
             }
-            Self::TableMissing => &["restore the table in the catalog", "remove the sink's state for it and let the sink create and fill it anew"],
-            Self::TableReplaced { .. } => &["restore the table that was there", "drop the new one and let the sink create and fill it anew"],
+            Self::TableMissing => {
+                &["restore the table in the catalog", "remove the sink's state for it and let the sink create and fill it anew"]
+            }
+            Self::TableReplaced { .. } => {
+                &["restore the table that was there", "drop the new one and let the sink create and fill it anew"]
+            }
             Self::NotDescended { .. } => &["move the branch back to the sink's last commit (the tag names it)", REBUILD],
             Self::LineageBroken { .. } | Self::TagMissing { .. } => {
                 &["let the sink itself expire snapshots, and keep its tags", REBUILD]
@@ -201,9 +206,10 @@ impl Refusal {
             Self::RowsWithoutCheckpoint | Self::PredecessorIncomplete { .. } => {
                 &["use another table name", "empty the table, or drop it and let the sink create it"]
             }
-            Self::BeginningMissing { .. } => {
-                &["let the source read the table again (a new snapshot)", "if older rows are not wanted, say that the first start is `earliest`"]
-            }
+            Self::BeginningMissing { .. } => &[
+                "let the source read the table again (a new snapshot)",
+                "if older rows are not wanted, say that the first start is `earliest`",
+            ],
             Self::ForeignRows { .. } => &[
                 "roll the branch back to the sink's last commit (the tag names it)",
                 "keep the others' rows: set iceberg.foreign.writes=warn; the table then is no exact mirror any more",

@@ -24,9 +24,10 @@ fn at(offsets: &[i64], barrier: u64) -> Checkpoint {
 }
 
 fn log(bounds: &[(i64, i64)]) -> LogView {
-    let partitions = bounds.iter().enumerate().map(|(p, (first, next))| {
-        (i32::try_from(p).unwrap(), PartitionView { first: *first, next: *next, expiring: *first })
-    });
+    let partitions = bounds
+        .iter()
+        .enumerate()
+        .map(|(p, (first, next))| (i32::try_from(p).unwrap(), PartitionView { first: *first, next: *next, expiring: *first }));
     let topic = TopicView { id: "id".into(), partitions: partitions.collect(), announced: None };
     LogView { log: "log".into(), topics: BTreeMap::from([("t".into(), topic)]) }
 }

@@ -24,7 +24,12 @@ pub enum FirstStart {
 /// # Errors
 /// The refusal: rows without a checkpoint, a predecessor's offsets with holes, a log without its beginning, a missing topic.
 pub fn first_checkpoint(
-    sink: &str, branch: &str, topics: &[String], lineage: &Lineage, log: &LogView, generation: Option<&CompleteGeneration>,
+    sink: &str,
+    branch: &str,
+    topics: &[String],
+    lineage: &Lineage,
+    log: &LogView,
+    generation: Option<&CompleteGeneration>,
     first: FirstStart,
 ) -> Result<Checkpoint, Refusal> {
     let mut checkpoint = Checkpoint {
@@ -115,7 +120,10 @@ mod tests {
     }
 
     fn start(
-        lineage: &Lineage, log: &LogView, generation: Option<&CompleteGeneration>, first: FirstStart,
+        lineage: &Lineage,
+        log: &LogView,
+        generation: Option<&CompleteGeneration>,
+        first: FirstStart,
     ) -> Result<Checkpoint, Refusal> {
         first_checkpoint("s", "main", &["t".to_owned()], lineage, log, generation, first)
     }

@@ -82,7 +82,10 @@ pub trait MirrorTable: Send + Sync + 'static {
 
     /// Changes the table if it still is what `base` says; returns the new head.
     async fn swap(
-        &self, base: &Head<Self::Token>, change: Change<'_, Self::Files>, checkpoint: &Checkpoint,
+        &self,
+        base: &Head<Self::Token>,
+        change: Change<'_, Self::Files>,
+        checkpoint: &Checkpoint,
     ) -> Result<Head<Self::Token>, SwapError>;
 
     /// The snapshot of the commit with this id, if it is in the branch's ancestry now.

@@ -125,7 +125,10 @@ impl<F: Send + Sync + 'static> Transport<F> for LocalTransport<F> {
         let (reply, answer) = oneshot::channel();
         let gone = |refusal: &OnceLock<Refusal>| match refusal.get() {
             Some(refusal) => Ok(Answer::Refused(refusal.clone())),
-            None => Err(Error::new(ErrorKind::Unavailable, "the coordinator of the table has ended; what it was offered may or may not be committed")),
+            None => Err(Error::new(
+                ErrorKind::Unavailable,
+                "the coordinator of the table has ended; what it was offered may or may not be committed",
+            )),
         };
         if self.offers.send(Offer { delta, reply }).await.is_err() {
             let answer = gone(&self.refusal)?;

@@ -508,7 +508,11 @@ where
 
     /// Waits until there is something to read, an answer, or a span that is due.
     async fn idle(
-        &mut self, reading: &Reading, blocked: &[usize], due: Option<Duration>, stop: &mut watch::Receiver<bool>,
+        &mut self,
+        reading: &Reading,
+        blocked: &[usize],
+        due: Option<Duration>,
+        stop: &mut watch::Receiver<bool>,
     ) -> Result<Option<Next>> {
         let now = self.parts.environment.now();
         let WorkerParts { log, progress, environment, .. } = &mut self.parts;
@@ -574,9 +578,7 @@ where
     }
 
     /// Offers a barrier and waits for it: nothing behind it may be read before.
-    async fn pass(
-        &mut self, reading: &mut Reading, line: BarrierLine, stop: &mut watch::Receiver<bool>,
-    ) -> Result<Option<Next>> {
+    async fn pass(&mut self, reading: &mut Reading, line: BarrierLine, stop: &mut watch::Receiver<bool>) -> Result<Option<Next>> {
         if let Some(next) = self.settle(stop).await? {
             return Ok(Some(next));
         }

@@ -1,4 +1,4 @@
-//! Known protocol bugs are found: by the simulator within so many seeds, or by the model.
+//! Known protocol bugs are found: by the simulator within so many seeds, and where they are the rule's also by the model.
 
 use crate::sim::play;
 use commit_coordinator::Bug;

@@ -2,8 +2,9 @@
 
 use commit_coordinator::memory::{MemoryKind, MemoryProgress, MemorySpanLog, MemoryTable, MemoryWriter};
 use commit_coordinator::{
-    Answer, BarrierKind, Claim, Coordinator, CoordinatorSettings, CoordinatorStatus, Delta, ErrorKind, Finished, FirstStart, ForeignWrites,
-    LocalTransport, MirrorTable, Result, Span, SystemEnvironment, Transport, Worker, WorkerParts, WorkerSettings, run_table,
+    Answer, BarrierKind, Claim, Coordinator, CoordinatorSettings, CoordinatorStatus, Delta, ErrorKind, Finished, FirstStart,
+    ForeignWrites, LocalTransport, MirrorTable, Result, Span, SystemEnvironment, Transport, Worker, WorkerParts, WorkerSettings,
+    run_table,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,14 +30,18 @@ impl Shop {
     }
 
     fn coordinator(
-        &self, settings: CoordinatorSettings, stop: watch::Receiver<bool>,
+        &self,
+        settings: CoordinatorSettings,
+        stop: watch::Receiver<bool>,
     ) -> (Coordinator<MemoryTable>, LocalTransport<Files>) {
         let environment = Arc::new(SystemEnvironment::new());
         Coordinator::new(Arc::clone(&self.table), Arc::new(self.log.clone()), environment, settings, stop).unwrap()
     }
 
     fn worker(
-        &self, transport: LocalTransport<Files>, settings: WorkerSettings,
+        &self,
+        transport: LocalTransport<Files>,
+        settings: WorkerSettings,
     ) -> Worker<MemoryTable, MemorySpanLog, MemoryWriter, MemoryProgress> {
         let parts = WorkerParts {
             table: Arc::clone(&self.table),
@@ -50,7 +55,8 @@ impl Shop {
     }
 
     fn run(
-        &self, (coordinator, worker): (CoordinatorSettings, WorkerSettings),
+        &self,
+        (coordinator, worker): (CoordinatorSettings, WorkerSettings),
     ) -> (JoinHandle<Result<Finished>>, watch::Sender<bool>, watch::Receiver<CoordinatorStatus>) {
         let (stop, stopping) = watch::channel(false);
         let (coordinator, transport) = self.coordinator(coordinator, stopping.clone());
@@ -66,9 +72,8 @@ impl Shop {
 
 /// Waits until the table has applied everything before this offset.
 async fn applied(status: &mut watch::Receiver<CoordinatorStatus>, next: i64, barrier: u64) {
-    let reached = status.wait_for(|s| {
-        s.checkpoint.as_ref().is_some_and(|c| c.next(TOPIC, 0).is_some_and(|n| n >= next) && c.barrier >= barrier)
-    });
+    let reached = status
+        .wait_for(|s| s.checkpoint.as_ref().is_some_and(|c| c.next(TOPIC, 0).is_some_and(|n| n >= next) && c.barrier >= barrier));
     tokio::time::timeout(Duration::from_secs(3_000), reached).await.expect("too late").expect("the coordinator ended");
 }
 
@@ -250,7 +255,9 @@ async fn deltas_of_different_partitions_share_a_snapshot_and_a_duplicate_is_stal
 #[tokio::test(start_paused = true)]
 async fn a_gap_waits_for_what_comes_before_it_and_in_the_end_is_sent_back() {
     let shop = Shop::new();
-    (0..3).for_each(|n| drop(shop.log.append(0, MemoryKind::Create, &format!("k{n}"), "1")));
+    for n in 0..3 {
+        shop.log.append(0, MemoryKind::Create, &format!("k{n}"), "1");
+    }
     let (_stop, stopping) = watch::channel(false);
     let (coordinator, transport) = shop.coordinator(Shop::settings().0, stopping);
     tokio::spawn(coordinator.run());

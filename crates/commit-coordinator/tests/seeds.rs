@@ -47,8 +47,23 @@ fn every_snapshot_of_every_seed_holds_what_its_checkpoint_says_a_seed_replays_al
     };
     // A simulator in which nothing goes wrong would prove nothing.
     let happened = [
-        "LANDED", "conflicts", "lost on its way", "offer lost", "its double arrives", "answer lost", "answer: stale", "answer: again",
-        "CRASHES", "zombie", "log barrier", "log schema", "log partition", "foreign compaction", "foreign row", "DISASTER", "two spans",
+        "LANDED",
+        "conflicts",
+        "lost on its way",
+        "offer lost",
+        "its double arrives",
+        "answer lost",
+        "answer: stale",
+        "answer: again",
+        "CRASHES",
+        "zombie",
+        "log barrier",
+        "log schema",
+        "log partition",
+        "foreign compaction",
+        "foreign row",
+        "DISASTER",
+        "two spans",
     ];
     for what in happened {
         let times = diary.lines().filter(|line| line.contains(what)).count();

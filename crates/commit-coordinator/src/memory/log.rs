@@ -250,11 +250,11 @@ impl LogInspector for MemorySpanLog {
         let state = self.state();
         let mut view = LogView { log: state.identity.clone(), topics: BTreeMap::new() };
         if topics.iter().any(|t| **t == *self.topic) {
-            let partitions = state.partitions.iter().map(|(p, log)| {
-                (*p, PartitionView { first: log.first, next: log.next, expiring: log.expiring.max(log.first) })
-            });
-            let topic =
-                TopicView { id: state.topic_id.clone(), partitions: partitions.collect(), announced: state.announced };
+            let partitions = state
+                .partitions
+                .iter()
+                .map(|(p, log)| (*p, PartitionView { first: log.first, next: log.next, expiring: log.expiring.max(log.first) }));
+            let topic = TopicView { id: state.topic_id.clone(), partitions: partitions.collect(), announced: state.announced };
             view.topics.insert(self.topic.to_string(), topic);
         }
         Ok(view)
@@ -266,7 +266,12 @@ impl SpanLog for MemorySpanLog {
     type Records = Vec<MemoryRecord>;
 
     async fn read(
-        &self, topic: &str, partition: i32, from: i64, until: Option<i64>, max_bytes: usize,
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        until: Option<i64>,
+        max_bytes: usize,
     ) -> Result<Fetch<Self::Records>> {
         let state = self.state();
         let log = state.partitions.get(&partition).filter(|_| *topic == *self.topic);

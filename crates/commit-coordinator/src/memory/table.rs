@@ -196,7 +196,9 @@ impl MemoryTable {
 
 impl State {
     fn commit(
-        &mut self, operation: Operation, summary: HashMap<String, String>,
+        &mut self,
+        operation: Operation,
+        summary: HashMap<String, String>,
         change: impl FnOnce(i64, &mut Vec<(i64, Arc<MemoryFiles>)>),
     ) -> i64 {
         let id = self.next;
@@ -218,13 +220,7 @@ impl State {
         let (checkpoint, mut lineage) = trace(sink, BRANCH, self.head, find, tags)?;
         let live = self.head.and_then(|id| self.snapshots.get(&id));
         lineage.has_rows = live.is_some_and(|s| s.files.iter().any(|(_, f)| !f.rows.is_empty()));
-        Ok(Head {
-            table_uuid: format!("table-{}", self.uuid),
-            snapshot: self.head,
-            checkpoint,
-            lineage,
-            token: self.version,
-        })
+        Ok(Head { table_uuid: format!("table-{}", self.uuid), snapshot: self.head, checkpoint, lineage, token: self.version })
     }
 }
 
@@ -243,7 +239,10 @@ impl MirrorTable for MemoryTable {
     }
 
     async fn swap(
-        &self, base: &Head<u64>, change: Change<'_, Arc<MemoryFiles>>, checkpoint: &Checkpoint,
+        &self,
+        base: &Head<u64>,
+        change: Change<'_, Arc<MemoryFiles>>,
+        checkpoint: &Checkpoint,
     ) -> Result<Head<u64>, SwapError> {
         let summary = checkpoint.to_properties().map_err(SwapError::Failed)?.into_iter().collect();
         let mut state = self.state();

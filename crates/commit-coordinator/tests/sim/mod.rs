@@ -133,8 +133,7 @@ impl Sim {
         settings.head_check = Duration::from_secs(10);
         settings.table_uuid = Some("table-1".to_owned());
         let environment: Arc<World> = Arc::clone(&self.world);
-        let (coordinator, door) =
-            Coordinator::new(self.sim_table(), self.sim_log(), environment, settings, stopping).unwrap();
+        let (coordinator, door) = Coordinator::new(self.sim_table(), self.sim_log(), environment, settings, stopping).unwrap();
         #[cfg(feature = "planted-bugs")]
         let coordinator = {
             let table = Arc::clone(&self.table);
@@ -176,9 +175,12 @@ impl Sim {
         let worker = Worker::new(parts, settings);
         #[cfg(feature = "planted-bugs")]
         let worker = worker.with_bug(self.planted);
-        self.world.note(format!("{name} starts on {}", partitions.as_ref().map_or("all".to_owned(), |p| {
-            p.iter().map(|(_, p)| p.to_string()).collect::<Vec<_>>().join(",")
-        })));
+        self.world.note(format!(
+            "{name} starts on {}",
+            partitions
+                .as_ref()
+                .map_or("all".to_owned(), |p| { p.iter().map(|(_, p)| p.to_string()).collect::<Vec<_>>().join(",") })
+        ));
         let handle = tokio::spawn(worker.run(stopping));
         self.workers.push(WorkerTask { name, partitions, handle, stop });
     }
@@ -311,7 +313,8 @@ impl Sim {
             let mut first = fetch.records;
             let second = first.split_off(first.len() / 2);
             let middle = second[0].offset;
-            self.world.note(format!("two spans of {partition} at once to coordinator {number}: {from}, {middle}, {}", fetch.next));
+            self.world
+                .note(format!("two spans of {partition} at once to coordinator {number}: {from}, {middle}, {}", fetch.next));
             for (from, to, records) in [(from, middle, first), (middle, fetch.next, second)] {
                 let place = Place { topic: TOPIC, partition, from, to, facts, after_barrier: barrier, touched: true };
                 let mut writer = MemoryWriter::new();
@@ -425,7 +428,9 @@ impl Sim {
             let cut: BTreeMap<i32, i64> = BTreeMap::from([(partition, offset)]);
             self.log.expected(&cut, barrier)
         };
-        for (partition, key, at) in &self.aliens {
+        // Of several for one key the newest counts.
+        let newest: BTreeMap<_, _> = self.aliens.iter().map(|(partition, key, at)| (key, (partition, at))).collect();
+        for (key, (partition, at)) in newest {
             let value = |rows: Vec<(String, String)>| rows.into_iter().find(|(k, _)| k == key);
             let changed = value(before(*partition, *at)) != value(before(*partition, next[partition]));
             if changed && left.iter().any(|(k, v)| k == key && v == "alien") {

@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use commit_coordinator::memory::{MemoryFiles, MemoryProgress, MemoryRecord, MemorySpanLog, MemoryTable};
 use commit_coordinator::{
-    BarrierKind, BarrierLine, Change, Checkpoint, Covered, Delta, Environment, Error, ErrorKind, Facts, Fetch, Head, LocalTransport,
-    LogInspector, LogView, MirrorTable, PendingAnswer, ProgressView, Receipt, Result, SpanLog, SwapError, Transport,
+    BarrierKind, BarrierLine, Change, Checkpoint, Covered, Delta, Environment, Error, ErrorKind, Facts, Fetch, Head,
+    LocalTransport, LogInspector, LogView, MirrorTable, PendingAnswer, ProgressView, Receipt, Result, SpanLog, SwapError,
+    Transport,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -107,7 +108,10 @@ impl MirrorTable for SimTable {
     }
 
     async fn swap(
-        &self, base: &Head<u64>, change: Change<'_, Arc<MemoryFiles>>, checkpoint: &Checkpoint,
+        &self,
+        base: &Head<u64>,
+        change: Change<'_, Arc<MemoryFiles>>,
+        checkpoint: &Checkpoint,
     ) -> Result<Head<u64>, SwapError> {
         let world = &self.world;
         world.delay(20).await;
@@ -124,8 +128,7 @@ impl MirrorTable for SimTable {
             Change::Barrier(kind) => Owned::Barrier(kind),
         };
         let (tell, told) = oneshot::channel();
-        let (inner, world2, base, checkpoint) =
-            (Arc::clone(&self.inner), Arc::clone(world), base.clone(), checkpoint.clone());
+        let (inner, world2, base, checkpoint) = (Arc::clone(&self.inner), Arc::clone(world), base.clone(), checkpoint.clone());
         // The request goes on without its caller: it lands even if that one is dead by then.
         tokio::spawn(async move {
             world2.delay(late).await;
@@ -188,7 +191,12 @@ impl SpanLog for SimLog {
     type Records = Vec<MemoryRecord>;
 
     async fn read(
-        &self, topic: &str, partition: i32, from: i64, until: Option<i64>, max_bytes: usize,
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        until: Option<i64>,
+        max_bytes: usize,
     ) -> Result<Fetch<Self::Records>> {
         self.world.delay(3).await;
         if self.world.one_in(80) {
@@ -299,12 +307,15 @@ impl Transport<Arc<MemoryFiles>> for SimTransport {
             let Ok(answer) = door.offer(delta).await else { return };
             drop(door);
             let answer = answer.await;
-            world2.note(format!("answer: {}", match &answer {
-                Ok(commit_coordinator::Answer::Committed(r)) => format!("committed in {}", r.snapshot()),
-                Ok(commit_coordinator::Answer::Stale(_)) => "stale".to_owned(),
-                Ok(commit_coordinator::Answer::Again) => "again".to_owned(),
-                other => format!("{other:?}"),
-            }));
+            world2.note(format!(
+                "answer: {}",
+                match &answer {
+                    Ok(commit_coordinator::Answer::Committed(r)) => format!("committed in {}", r.snapshot()),
+                    Ok(commit_coordinator::Answer::Stale(_)) => "stale".to_owned(),
+                    Ok(commit_coordinator::Answer::Again) => "again".to_owned(),
+                    other => format!("{other:?}"),
+                }
+            ));
             if world2.one_in(25) {
                 world2.note("answer lost");
                 std::future::pending::<()>().await;
