@@ -6,7 +6,7 @@ pub(crate) mod run;
 pub(crate) mod snapshots;
 pub(crate) mod status;
 pub(crate) mod tables;
-// pub(crate) mod verify;
+pub(crate) mod verify;
 
 use crate::arguments::Global;
 use mirror::{MirrorConfig, Result};

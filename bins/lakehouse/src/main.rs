@@ -51,7 +51,7 @@ fn main() -> ExitCode {
             Command::Init(args) => commands::init::run(global, args).await,
             Command::Check => commands::check::run(global).await,
             Command::Run(args) => commands::run::run(global, args).await,
-            Command::Verify(_args) => unreachable!(),
+            Command::Verify(args) => commands::verify::run(global, args).await,
             Command::Status(args) => commands::status::run(global, args).await,
             Command::Tables => commands::tables::run(global).await,
             Command::Snapshots(args) => commands::snapshots::run(global, args).await,

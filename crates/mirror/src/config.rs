@@ -106,8 +106,6 @@ pub struct SinkConfig {
     pub commit_interval: Duration,
     /// Make tables that are missing (`iceberg.tables.auto-create-enabled`), yes.
     pub auto_create: bool,
-    /// Follow schema changes (`iceberg.tables.evolve-schema-enabled`), yes.
-    pub evolve: bool,
     /// Commits of others on the branch: stop the table, or warn (`iceberg.foreign.writes`).
     pub foreign_writes: ForeignWrites,
     /// Bytes that all tables together may hold before they write (`iceberg.memory.budget.bytes`).
@@ -160,7 +158,6 @@ impl MirrorConfig {
                 warehouse: base.join("warehouse"),
                 commit_interval: Duration::from_secs(1),
                 auto_create: true,
-                evolve: true,
                 foreign_writes: ForeignWrites::Stop,
                 memory_budget: 128 << 20,
             },
@@ -263,7 +260,6 @@ impl MirrorConfig {
         sink.commit_interval =
             Duration::from_millis(s.parsed(Sink, "iceberg.control.commit.interval-ms", "milliseconds", 1000)?);
         sink.auto_create = s.parsed(Sink, "iceberg.tables.auto-create-enabled", "true or false", true)?;
-        sink.evolve = s.parsed(Sink, "iceberg.tables.evolve-schema-enabled", "true or false", true)?;
         match s.text(Sink, "iceberg.tables.mode").unwrap_or("upsert") {
             "upsert" => {}
             other => {

@@ -11,7 +11,7 @@ mod mirror;
 mod progress_topic;
 mod sink;
 mod status;
-// mod verify;
+mod verify;
 
 pub use catalog_view::{CatalogSnapshot, CatalogTable, StatusReport, TableReport, catalog_snapshots, catalog_tables, status};
 pub use config::{ForeignWrites, LogConfig, LogKind, MirrorConfig, Secret, SinkConfig, SourceConfig};
@@ -19,4 +19,4 @@ pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE,
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use mirror::Mirror;
 pub use status::{MirrorStatus, SourceStatus, TablePhase, TableStatus};
-// pub use verify::{ColumnDifference, Difference, DifferenceKind, TableVerdict, VerifyOptions, VerifyReport, verify};
+pub use verify::{ColumnDifference, Difference, DifferenceKind, TableVerdict, VerifyOptions, VerifyReport, verify};

@@ -257,6 +257,9 @@ impl Supervisor {
             Some(captured) => captured,
             None => joined(capturing.await),
         };
+        if captured.is_ok() && outcome.is_ok() && !*self.stopping.borrow() {
+            self.drain().await; // a source that ends by itself has said all: `snapshot.mode` = `initial_only`
+        }
         outcome = outcome.and(captured);
         self.tables_stop.send_replace(true);
         for (table, handle) in std::mem::take(&mut self.tables) {
@@ -271,6 +274,23 @@ impl Supervisor {
         }
         self.publish();
         outcome
+    }
+
+    /// Waits until the tables have all that is in the log, or have stopped.
+    async fn drain(&mut self) {
+        let mut stopping = self.stopping.clone();
+        let mut tick = tokio::time::interval(STATUS_EVERY);
+        loop {
+            self.publish();
+            let drained = self.status.borrow().tables.values().all(|t| t.applied >= t.log_end || t.stopped.is_some());
+            if drained {
+                return;
+            }
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = async { drop(stopping.wait_for(|stop| *stop).await) } => return,
+            }
+        }
     }
 
     /// Keeps the last words of a table for the final status.

@@ -21,16 +21,21 @@ use applied::Applied;
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
-use cdc_core::{TableId, TableSchema};
+use cdc_core::{SourcePosition, TableId};
 use fingerprint::{Columns, Fingerprints};
 use iceberg_writer::{Catalog, Table};
-use mysql_source::TableReader;
+use mysql_source::{KeyPlace, TableReader};
 use settle::Settler;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Fingerprints that are held at once, about 200 MiB; larger tables are compared in several passes over both sides.
 const MOST_KEYS: u64 = 3_000_000;
+/// Rows of the source that are read at once.
+const RANGE_ROWS: usize = 20_000;
+/// A table without a key can only be read as a whole.
+const MOST_KEYLESS_BYTES: usize = 512 << 20;
 /// Candidates beyond this are not settled one by one: a table that differs so much has another problem.
 const MOST_CANDIDATES: usize = 100_000;
 
@@ -46,7 +51,6 @@ pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: Ve
     let began = Instant::now();
     let source = config.source.to_mysql()?;
     let catalog = open_catalog(config).await?;
-    let mut reader = TableReader::open(&source).await?;
     let found = mysql_source::discover(&source).await?;
     let wanted =
         |id: &TableId| options.tables.is_empty() || options.tables.iter().any(|t| t.eq_ignore_ascii_case(&id.to_string()));
@@ -60,7 +64,7 @@ pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: Ve
     let mut tables = Vec::new();
     for table in found.iter().map(|t| &t.table).filter(|id| wanted(id)) {
         let comparison = Comparison { catalog: &catalog, applied: &applied, options, progress };
-        tables.push(comparison.table(&mut reader, table).await?);
+        tables.push(comparison.table(TableReader::of_table(&source, table).await?).await?);
     }
     applied.end().await?;
     Ok(VerifyReport { tables, took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) })
@@ -83,36 +87,35 @@ struct Seen {
 }
 
 impl Comparison<'_> {
-    async fn table(&self, reader: &mut TableReader, id: &TableId) -> Result<TableVerdict> {
-        let schema = reader.schema(id).await?;
+    async fn table(&self, mut reader: TableReader) -> Result<TableVerdict> {
+        let schema = Arc::clone(reader.schema());
+        let id = &schema.table;
         let columns = Columns { schema: schema.arrow_schema(), key: schema.key.clone() };
         let mirror = find_table(self.catalog, &mirrored_name(id).to_string()).await?;
         let mut verdict = TableVerdict { table: id.to_string(), ..TableVerdict::default() };
-        let rows = mirror.head().and_then(|s| s.summary().additional_properties.get("total-records")?.parse::<u64>().ok()).unwrap_or(0);
+        let rows =
+            mirror.head().and_then(|s| s.summary().additional_properties.get("total-records")?.parse::<u64>().ok()).unwrap_or(0);
         let passes = rows.div_ceil(MOST_KEYS).max(1);
         let mut candidates = Vec::new();
         for pass in 0..passes {
             let chosen = Chosen { pass, passes, sample_percent: self.options.sample_percent };
-            candidates.extend(self.pass(reader, id, &schema, &columns, &mirror, &chosen, &mut verdict).await?);
+            candidates.extend(self.pass(&mut reader, &columns, &mirror, &chosen, &mut verdict).await?);
         }
-        let mut settler = Settler::new(reader, self.applied, &schema, &columns, &mirror, self.options.differences_kept);
+        let mut settler = Settler::new(&mut reader, self.applied, &columns, &mirror, self.options.differences_kept);
         settler.settle(candidates, &mut verdict).await?;
         Ok(verdict)
     }
 
     /// Reads both sides once and returns the keys whose rows are not the same, as batches of key columns.
-    #[allow(clippy::too_many_arguments, reason = "one call, all of one comparison")]
     async fn pass(
         &self,
         reader: &mut TableReader,
-        id: &TableId,
-        schema: &TableSchema,
         columns: &Columns,
         mirror: &Table,
         chosen: &Chosen,
         verdict: &mut TableVerdict,
     ) -> Result<Vec<RecordBatch>> {
-        let name = id.to_string();
+        let name = reader.table().to_string();
         let mut seen: HashMap<u128, Seen, foldhash::fast::RandomState> = HashMap::default();
         let mut scan = mirror.scan().open().await?;
         let mut rows = 0;
@@ -130,10 +133,9 @@ impl Comparison<'_> {
             (self.progress)(&name, rows);
         }
         let mut candidates = Vec::new();
-        let mut after = None;
-        loop {
-            let chunk = reader.chunk(schema, after.as_ref()).await?;
-            let batch = columns.align(&chunk.rows)?;
+        let mut source = SourceRows::new(reader);
+        while let Some(chunk) = source.next().await? {
+            let batch = columns.align(&chunk)?;
             let Fingerprints { keys, rows: prints } = columns.fingerprints(&batch)?;
             let mut differing = Vec::new();
             for (at, (key, row)) in keys.iter().zip(&prints).enumerate().filter(|(_, (key, _))| chosen.has(**key)) {
@@ -150,31 +152,24 @@ impl Comparison<'_> {
                 }
             }
             candidates.extend(self.keys(columns, &batch, differing)?);
-            for (column, count) in chunk.mapped {
-                *verdict.mapped.entry(column).or_default() += count;
-            }
             rows += keys.len() as u64;
             (self.progress)(&name, rows);
-            after = chunk.next;
-            if after.is_none() {
-                break;
-            }
         }
+        verdict.mapped = std::mem::take(&mut source.mapped);
         // What is left is only in the mirror; of a table without a key, what is not there as often as in the source.
         let left = |s: &Seen| if columns.key.is_empty() { s.in_mirror != s.in_source } else { s.in_source == 0 };
         if seen.values().any(left) {
             candidates.extend(self.mirror_keys(columns, mirror, |key| seen.get(&key).is_some_and(left)).await?);
         }
         if columns.key.is_empty() && seen.values().any(|s| s.in_mirror == 0) {
-            candidates
-                .extend(self.source_rows(reader, schema, columns, |key| seen.get(&key).is_some_and(|s| s.in_mirror == 0)).await?);
+            candidates.extend(self.source_rows(reader, columns, |key| seen.get(&key).is_some_and(|s| s.in_mirror == 0)).await?);
         }
         let total: usize = candidates.iter().map(RecordBatch::num_rows).sum();
         if total > MOST_CANDIDATES {
             return Err(Error::new(
                 ErrorKind::Unsafe,
                 format!(
-                    "{id}: {total} rows differ, more than can be looked at one by one\n  → is this the mirror of this database? lakehouse status says what it follows"
+                    "{name}: {total} rows differ, more than can be looked at one by one\n  → is this the mirror of this database? lakehouse status says what it follows"
                 ),
             ));
         }
@@ -202,24 +197,21 @@ impl Comparison<'_> {
         concatenated(found)
     }
 
+    /// The distinct rows of a source table without a key that `wanted` says yes to.
     async fn source_rows(
         &self,
         reader: &mut TableReader,
-        schema: &TableSchema,
         columns: &Columns,
         wanted: impl Fn(u128) -> bool,
     ) -> Result<Option<RecordBatch>> {
-        let (mut found, mut after) = (Vec::new(), None);
+        let mut found = Vec::new();
         let mut taken = std::collections::HashSet::new();
-        loop {
-            let chunk = reader.chunk(schema, after.as_ref()).await?;
-            let batch = columns.align(&chunk.rows)?;
+        let mut source = SourceRows::new(reader);
+        while let Some(batch) = source.next().await? {
+            let batch = columns.align(&batch)?;
             found.extend(self.distinct(columns, &batch, &wanted, &mut taken)?);
-            after = chunk.next;
-            if after.is_none() {
-                return concatenated(found);
-            }
         }
+        concatenated(found)
     }
 
     fn distinct(
@@ -232,6 +224,54 @@ impl Comparison<'_> {
         let keys = columns.fingerprints(batch)?.keys;
         let rows = keys.iter().enumerate().filter(|(_, key)| wanted(**key) && taken.insert(**key));
         self.keys(columns, batch, rows.filter_map(|(at, _)| u32::try_from(at).ok()).collect())
+    }
+}
+
+/// All rows of a source table, batch by batch.
+struct SourceRows<'a> {
+    reader: &'a mut TableReader,
+    after: Option<KeyPlace>,
+    done: bool,
+    /// Where the server was after the last batch.
+    high: SourcePosition,
+    /// Values that are mapped, by column.
+    mapped: BTreeMap<String, u64>,
+}
+
+impl<'a> SourceRows<'a> {
+    fn new(reader: &'a mut TableReader) -> Self {
+        Self { reader, after: None, done: false, high: SourcePosition::default(), mapped: BTreeMap::new() }
+    }
+
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        if self.done {
+            return Ok(None);
+        }
+        let read = if self.reader.schema().key.is_empty() {
+            let read = self.reader.whole(MOST_KEYLESS_BYTES).await?;
+            if read.more {
+                let table = self.reader.table();
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    format!(
+                        "{table} has no key and is larger than the {} MiB that can be compared at once\n  → give it a key, or leave it out of the list",
+                        MOST_KEYLESS_BYTES >> 20
+                    ),
+                ));
+            }
+            self.done = true;
+            read
+        } else {
+            let read = self.reader.range(self.after.as_ref(), RANGE_ROWS).await?;
+            self.done = !read.more;
+            self.after.clone_from(&read.last);
+            read
+        };
+        for (column, count) in read.mapped {
+            *self.mapped.entry(column).or_default() += count;
+        }
+        self.high = read.high;
+        Ok(Some(read.rows))
     }
 }
 

@@ -35,7 +35,9 @@ impl TlsMode {
             other => {
                 return Err(Error::new(
                     ErrorKind::Configuration,
-                    format!("database.ssl.mode = {other:?} is not known: write disabled, preferred, required, verify_ca or verify_identity"),
+                    format!(
+                        "database.ssl.mode = {other:?} is not known: write disabled, preferred, required, verify_ca or verify_identity"
+                    ),
                 ));
             }
         })
@@ -226,7 +228,9 @@ impl MysqlSourceConfigBuilder {
             return refuse("snapshot.fetch.size, snapshot.max.threads and max.batch.size must be at least 1");
         }
         if config.memory_bytes < 1 << 20 || config.max_transaction_bytes < 1 << 10 {
-            return refuse("the memory budget must be at least 1 MiB, and the size from which transactions are split at least 1 KiB");
+            return refuse(
+                "the memory budget must be at least 1 MiB, and the size from which transactions are split at least 1 KiB",
+            );
         }
         if config.heartbeat < Duration::from_millis(10) {
             return refuse("the heartbeat must be at least 10 ms");

@@ -48,9 +48,11 @@ impl Connection {
         let mut conn = connect(config).await?;
         let failed = |e| explain(config, "setting up the session", e);
         let row: Option<Row> = conn.query_first("SELECT VERSION(), @@version_comment, @@server_id").await.map_err(failed)?;
-        let row = row.ok_or_else(|| Error::new(ErrorKind::Unavailable, format!("{} does not answer a query", config.address())))?;
+        let row =
+            row.ok_or_else(|| Error::new(ErrorKind::Unavailable, format!("{} does not answer a query", config.address())))?;
         let version = text(&row, 0).unwrap_or_default();
-        let kind = match version.to_ascii_lowercase().contains("mariadb") || text(&row, 1).unwrap_or_default().contains("MariaDB") {
+        let kind = match version.to_ascii_lowercase().contains("mariadb") || text(&row, 1).unwrap_or_default().contains("MariaDB")
+        {
             true => ServerKind::Mariadb,
             false => ServerKind::Mysql,
         };
@@ -134,7 +136,8 @@ impl Connection {
             Err(Driver::Server(e)) if e.code == 1064 => self.rows(doing, "SHOW MASTER STATUS").await?,
             Err(e) => return Err(self.explain(doing, e)),
         };
-        let coordinate = rows.first().and_then(|r| Some(LogCoordinate { file: text(r, 0)?, offset: text(r, 1)?.parse().ok()?, row: 0 }));
+        let coordinate =
+            rows.first().and_then(|r| Some(LogCoordinate { file: text(r, 0)?, offset: text(r, 1)?.parse().ok()?, row: 0 }));
         coordinate.ok_or_else(|| {
             problem(
                 ErrorKind::Unavailable,

@@ -94,7 +94,8 @@ impl Engine {
             let full = split || (between && (held.bytes >= self.config.memory_bytes / 2 || held.rows >= self.config.batch_rows));
             let idle_due = self.last_batch + self.config.idle_position_interval;
             // A new table is said before any position that is past its making: who waits for a position sees it.
-            let whole = between && (full || !self.stream.tables.iter().any(|t| matches!(t.phase, Phase::Unread | Phase::Pending { .. })));
+            let whole =
+                between && (full || !self.stream.tables.iter().any(|t| matches!(t.phase, Phase::Unread | Phase::Pending { .. })));
             let due = split || (whole && (!held.is_empty() || (self.stream.moved && Instant::now() >= idle_due)));
             let read = !full && !self.paused;
             let tick = if self.stream.moved && whole && !due { idle_due } else { Instant::now() + Duration::from_secs(3600) };
@@ -119,7 +120,9 @@ impl Engine {
                     }
                 }
                 Woken::Job(Some(done)) => self.job_done(done)?,
-                Woken::Job(None) => return Err(Error::new(ErrorKind::Other, "reading a table ended in a defect of this program")),
+                Woken::Job(None) => {
+                    return Err(Error::new(ErrorKind::Other, "reading a table ended in a defect of this program"));
+                }
                 Woken::Keyless(rows) => self.keyless_rows(rows)?,
                 Woken::Event(arrived) => self.events(arrived)?,
                 Woken::Tick => {}
@@ -144,7 +147,8 @@ impl Engine {
             self.stream.event(&event)?;
             self.failing_since = None;
             let held = &self.stream.out;
-            let full = held.bytes >= self.config.memory_bytes / 2 || held.rows >= self.config.batch_rows || self.stream.must_split();
+            let full =
+                held.bytes >= self.config.memory_bytes / 2 || held.rows >= self.config.batch_rows || self.stream.must_split();
             let stop_here = self.stream.settled() && (full || self.has_business());
             if stop_here || self.stream.must_split() {
                 return Ok(());
@@ -204,6 +208,7 @@ impl Engine {
         match found {
             Found::Log(log) => {
                 tracing::info!("the binary log is read again");
+                self.failing_since = None;
                 self.log = Some(*log);
                 Ok(())
             }
@@ -224,7 +229,12 @@ impl Engine {
         }
     }
 
-    fn described(&mut self, tables: &[(usize, TableId)], mut schemas: BTreeMap<TableId, Described>, until: &LogCoordinate) -> Result<()> {
+    fn described(
+        &mut self,
+        tables: &[(usize, TableId)],
+        mut schemas: BTreeMap<TableId, Described>,
+        until: &LogCoordinate,
+    ) -> Result<()> {
         let with_rows: BTreeSet<TableId> = schemas.iter().filter(|(_, d)| d.has_rows).map(|(id, _)| id.clone()).collect();
         self.markers = Markers::of(&with_rows);
         for (index, id) in tables {
@@ -273,7 +283,12 @@ impl Engine {
             return Ok(());
         }
         let what = format!("its key was ({}), and is ({}) now", names(&known).join(", "), names(&now).join(", "));
-        self.stream.stop(index, StopReason::RowsChangedByDdl, &what, &[&format!("read it again: lakehouse resnapshot {}", known.table)])
+        self.stream.stop(
+            index,
+            StopReason::RowsChangedByDdl,
+            &what,
+            &[&format!("read it again: lakehouse resnapshot {}", known.table)],
+        )
     }
 
     /// What can be done now that no transaction is open.
@@ -299,7 +314,8 @@ impl Engine {
         while self.reading < self.config.snapshot_threads
             && let Some(table) = self.queue.pop_front()
         {
-            if self.stream.tables.get(table).is_some_and(|t| t.phase == Phase::Live) {
+            // It may have been stopped meanwhile, or be in the queue twice since it was made anew.
+            if self.stream.tables.get(table).is_some_and(|t| t.phase == Phase::Live && t.window.is_none()) {
                 self.reading += 1;
                 self.start_chunk(table)?;
             }
@@ -320,8 +336,9 @@ impl Engine {
             }
         }
         self.markers = Markers::of(&with_rows);
-        let cut: Vec<usize> =
-            (0..self.stream.tables.len()).filter(|&i| self.stream.tables.get(i).is_some_and(|t| t.phase == Phase::Keyless)).collect();
+        let cut: Vec<usize> = (0..self.stream.tables.len())
+            .filter(|&i| self.stream.tables.get(i).is_some_and(|t| t.phase == Phase::Keyless))
+            .collect();
         for index in cut {
             self.begin_generation(index);
         }

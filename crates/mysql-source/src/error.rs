@@ -43,12 +43,19 @@ pub(crate) fn is_lost_connection(error: &Driver) -> bool {
     match error {
         Driver::Io(IoError::Io(_)) => true,
         Driver::Driver(DriverError::ConnectionClosed | DriverError::PacketOutOfOrder) => true,
+        Driver::Server(e) if e.code == code::BINLOG_UNREADABLE => !is_gap(&e.message),
         // Shutdown in progress, killed session, killed query, server gone, too many connections.
         Driver::Server(e) => {
             matches!(e.code, 1040 | 1053 | 1077 | 1079 | 1152 | 1158 | 1159 | 1160 | 1161 | 1184 | 1317 | 1927 | 3169 | 4031)
         }
         _ => false,
     }
+}
+
+/// True if the server lacks what it was asked to send. (It uses one error number for that and for a stream that it ends.)
+fn is_gap(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["purged", "missing", "could not find", "position", "gtid", "corrupt"].iter().any(|word| message.contains(word))
 }
 
 /// The number of a server's own error.
@@ -95,6 +102,9 @@ pub(crate) fn explain(config: &MysqlSourceConfig, doing: &str, error: Driver) ->
                     &[&said],
                     &["check database.include.list against SHOW DATABASES"],
                 ),
+                code::BINLOG_UNREADABLE if !is_gap(&e.message) => {
+                    problem(unavailable, format!("{address} has ended the stream of its binary log"), &[&said], &[])
+                }
                 code::BINLOG_UNREADABLE => problem(
                     ErrorKind::Unsafe,
                     format!("cannot read the binary log of {address}"),
@@ -146,4 +156,22 @@ fn tls_problem(address: &str, said: &str) -> Error {
             "for verify_ca and verify_identity name the authority's PEM file in database.ssl.ca",
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_ends_is_told_from_a_log_with_a_gap() {
+        assert!(is_gap("Cannot replicate because the source purged required binary logs."));
+        assert!(is_gap("Could not find first log file name in binary log index file"));
+        assert!(!is_gap("A replica with the same server_uuid/server_id as this replica has connected to the source"));
+    }
+
+    #[test]
+    fn details_and_ways_follow_the_headline() {
+        let e = problem(ErrorKind::Unsafe, "cannot read", &["it is gone"], &["read again"]);
+        assert_eq!(e.to_string(), "cannot read\n  it is gone\n  → read again");
+    }
 }

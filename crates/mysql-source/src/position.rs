@@ -79,7 +79,6 @@ pub(crate) fn parse_mariadb_gtid(gtid: &str) -> Option<(&str, u64)> {
     Some((domain, sequence.parse().ok()?))
 }
 
-
 /// The number of a log file: what follows its last point.
 pub(crate) fn file_number(file: &str) -> u64 {
     file.rsplit('.').next().and_then(|n| n.parse().ok()).unwrap_or(0)
@@ -108,7 +107,8 @@ mod tests {
 
     #[test]
     fn tags_in_one_group_and_line_breaks_are_understood() {
-        let set = parse_gtid_set("3E11FA47-71CA-11E1-9E33-C80AA9429562:1-3:tag:4-5,\n4e11fa47-71ca-11e1-9e33-c80aa9429562:9").unwrap();
+        let set =
+            parse_gtid_set("3E11FA47-71CA-11E1-9E33-C80AA9429562:1-3:tag:4-5,\n4e11fa47-71ca-11e1-9e33-c80aa9429562:9").unwrap();
         assert!(set.contains_number("3e11fa47-71ca-11e1-9e33-c80aa9429562", 3));
         assert!(set.contains_number("3e11fa47-71ca-11e1-9e33-c80aa9429562:tag", 4));
         assert!(!set.contains_number("3e11fa47-71ca-11e1-9e33-c80aa9429562", 4));

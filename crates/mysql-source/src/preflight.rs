@@ -35,12 +35,7 @@ impl CheckResult {
 /// nothing to look at. What is merely set wrongly is a result that is not ok.
 pub async fn preflight(config: &MysqlSourceConfig) -> Result<Vec<CheckResult>> {
     let mut conn = Connection::open(config).await?;
-    let mut results = vec![CheckResult::new(
-        "server",
-        true,
-        format!("{} at {}", conn.server.version, config.address()),
-        "",
-    )];
+    let mut results = vec![CheckResult::new("server", true, format!("{} at {}", conn.server.version, config.address()), "")];
     log_settings(&mut conn, &mut results).await?;
     grants(&mut conn, config, &mut results).await?;
     expiry(&mut conn, &mut results).await?;
@@ -184,7 +179,9 @@ impl Grants {
     }
 
     fn globally(&self, words: &[&str]) -> bool {
-        self.0.iter().any(|(held, everywhere)| *everywhere && held.iter().any(|p| p.starts_with("ALL PRIVILEGES") || words.contains(&p.as_str())))
+        self.0.iter().any(|(held, everywhere)| {
+            *everywhere && held.iter().any(|p| p.starts_with("ALL PRIVILEGES") || words.contains(&p.as_str()))
+        })
     }
 
     fn somewhere(&self, word: &str) -> bool {
@@ -216,7 +213,10 @@ fn captured_tables(tables: &[DiscoveredTable], config: &MysqlSourceConfig, resul
         "captured tables",
         !tables.is_empty(),
         format!("{} on the server match the include and exclude lists", tables.len()),
-        format!("check database.include.list and table.include.list, and SHOW GRANTS: {} sees only what it may read", config.user),
+        format!(
+            "check database.include.list and table.include.list, and SHOW GRANTS: {} sees only what it may read",
+            config.user
+        ),
     ));
     for table in tables.iter().filter(|t| t.key.is_empty()) {
         results.push(CheckResult::warning(
@@ -263,9 +263,12 @@ mod tests {
     fn the_grants_of_both_families_are_understood() {
         let mysql = grants(&["GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `mirror`@`%`"]);
         assert!(mysql.globally(&["REPLICATION SLAVE"]) && mysql.globally(&["SELECT"]));
-        let mariadb = grants(&["GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO `mirror`@`%` IDENTIFIED BY PASSWORD '*1'"]);
+        let mariadb =
+            grants(&["GRANT SELECT, REPLICATION SLAVE, BINLOG MONITOR ON *.* TO `mirror`@`%` IDENTIFIED BY PASSWORD '*1'"]);
         assert!(mariadb.globally(&["REPLICATION CLIENT", "BINLOG MONITOR"]));
-        assert!(grants(&["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"]).globally(&["REPLICATION SLAVE"]));
+        assert!(
+            grants(&["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"]).globally(&["REPLICATION SLAVE"])
+        );
     }
 
     #[test]

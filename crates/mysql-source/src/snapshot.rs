@@ -7,9 +7,7 @@ use crate::decode_buffers::RowBuffers;
 use crate::discover::{DiscoveredTable, list_tables};
 use crate::schema_read::{TableRead, read_table};
 use crate::stream_log::{DumpStart, LogConnection};
-use cdc_core::{
-    Generation, GenerationState, LogCoordinate, Result, SnapshotMarker, SourcePosition, TableId, TableSchema,
-};
+use cdc_core::{Generation, GenerationState, LogCoordinate, Result, SnapshotMarker, SourcePosition, TableId, TableSchema};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

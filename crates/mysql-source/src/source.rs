@@ -91,9 +91,10 @@ impl ChangeSource for MysqlSource {
     async fn next(&mut self) -> Result<Option<SourceBatch>> {
         match self.batches.recv().await {
             Some(batch) => batch.map(Some),
-            None if self.task.is_finished() && task_panicked(&mut self.task).await => {
-                Err(Error::new(ErrorKind::Other, "reading the binary log ended in a defect of this program: see its standard error output"))
-            }
+            None if self.task.is_finished() && task_panicked(&mut self.task).await => Err(Error::new(
+                ErrorKind::Other,
+                "reading the binary log ended in a defect of this program: see its standard error output",
+            )),
             None => Ok(None),
         }
     }

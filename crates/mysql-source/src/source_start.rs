@@ -126,10 +126,7 @@ async fn soon_visible(connection: &mut Connection, set: &TransactionSet) -> Resu
 
 async fn check_mariadb(connection: &mut Connection, address: &str, position: &SourcePosition) -> Result<()> {
     let rows = connection.rows("listing binary logs", "SHOW BINARY LOGS").await?;
-    let files: Vec<(String, u64)> = rows
-        .iter()
-        .filter_map(|r| Some((text(r, 0)?, text(r, 1)?.parse().ok()?)))
-        .collect();
+    let files: Vec<(String, u64)> = rows.iter().filter_map(|r| Some((text(r, 0)?, text(r, 1)?.parse().ok()?))).collect();
     let wanted = &position.log;
     match files.iter().find(|(file, _)| *file == wanted.file) {
         Some((_, size)) if *size >= wanted.offset => {}
@@ -147,13 +144,19 @@ async fn check_mariadb(connection: &mut Connection, address: &str, position: &So
         None => {
             let reset = files.iter().all(|(file, _)| file_number(file) < file_number(&wanted.file));
             let (what, ways) = match reset {
-                true => ("the server's log is behind that place: it was reset (RESET MASTER) or restored", &["read the tables again: lakehouse resnapshot"][..]),
+                true => (
+                    "the server's log is behind that place: it was reset (RESET MASTER) or restored",
+                    &["read the tables again: lakehouse resnapshot"][..],
+                ),
                 false => ("the server has purged it", &[KEEP_LONGER, RESNAPSHOT][..]),
             };
             return Err(problem(
                 ErrorKind::Unsafe,
                 format!("cannot read the binary log of {address}"),
-                &[&format!("this mirror stopped at {} (position {}), which is not there any more", wanted.file, wanted.offset), what],
+                &[
+                    &format!("this mirror stopped at {} (position {}), which is not there any more", wanted.file, wanted.offset),
+                    what,
+                ],
                 ways,
             ));
         }

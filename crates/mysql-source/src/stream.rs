@@ -180,7 +180,8 @@ impl Stream {
         }
         self.file = self.position.log.file.as_str().into();
         self.end = self.position.log.offset;
-        self.expected_creation = (self.position.log_created != 0).then(|| (self.position.log.file.clone(), self.position.log_created));
+        self.expected_creation =
+            (self.position.log_created != 0).then(|| (self.position.log.file.clone(), self.position.log_created));
         position
     }
 
@@ -261,7 +262,9 @@ impl Stream {
                     &["read the tables again: lakehouse resnapshot"],
                 ));
             }
-            EventBody::RowsQuery(_) | EventBody::PreviousGtids(_) | EventBody::MariadbGtidList(_) | EventBody::Stop => self.advance(),
+            EventBody::RowsQuery(_) | EventBody::PreviousGtids(_) | EventBody::MariadbGtidList(_) | EventBody::Stop => {
+                self.advance()
+            }
             EventBody::Ignored => self.advance(),
         }
         Ok(())
@@ -324,12 +327,7 @@ impl Stream {
             ));
         }
         self.transaction = Some(Transaction {
-            info: TransactionInfo {
-                gtid: Some(gtid.into()),
-                file: Arc::clone(&self.file),
-                server_id: header.server_id,
-                ts_us,
-            },
+            info: TransactionInfo { gtid: Some(gtid.into()), file: Arc::clone(&self.file), server_id: header.server_id, ts_us },
             origin,
             number,
             start,
@@ -402,13 +400,8 @@ impl Stream {
         }
         let table = TableId::new(map.database, map.table);
         let target = self.index_of(&table);
-        let mut mapped = Mapped {
-            target,
-            table,
-            fingerprint: fingerprint.map(Into::into),
-            layouts: map.columns().ok(),
-            plan: None,
-        };
+        let mut mapped =
+            Mapped { target, table, fingerprint: fingerprint.map(Into::into), layouts: map.columns().ok(), plan: None };
         if let Some(index) = target
             && let Some(captured) = self.tables.get(index).filter(|t| t.phase == Phase::Live)
             && let Some(schema) = &captured.schema
@@ -484,8 +477,16 @@ impl Stream {
         let Some(captured) = self.tables.get_mut(index) else { return Ok(counted(mapped)) };
         if event.kind != RowsKind::Insert && captured.schema.as_ref().is_some_and(|s| s.key.is_empty()) {
             let what = if event.kind == RowsKind::Update { "updated" } else { "deleted" };
-            let add = format!("ALTER TABLE {} ADD PRIMARY KEY (...), then read it again: lakehouse resnapshot {}", captured.id, captured.id);
-            self.stop(index, StopReason::NoKey, &format!("a row was {what}, and the table has no key by which to find it"), &[&add])?;
+            let add = format!(
+                "ALTER TABLE {} ADD PRIMARY KEY (...), then read it again: lakehouse resnapshot {}",
+                captured.id, captured.id
+            );
+            self.stop(
+                index,
+                StopReason::NoKey,
+                &format!("a row was {what}, and the table has no key by which to find it"),
+                &[&add],
+            )?;
             return Ok(counted(mapped));
         }
         let done = match &mapped.plan {
@@ -519,7 +520,8 @@ impl Stream {
         table.window = None;
         table.new_creates_after = None;
         let at = format!("at {} {}", self.file, self.end);
-        let message = problem(ErrorKind::Unsafe, format!("{} is not followed any further", table.id), &[what, &at], ways).to_string();
+        let message =
+            problem(ErrorKind::Unsafe, format!("{} is not followed any further", table.id), &[what, &at], ways).to_string();
         tracing::error!(table = %table.id, ?reason, "{message}");
         self.out.items.push(SourceItem::Stop(TableStop { table: table.id.clone(), reason, message, position }));
         Ok(())

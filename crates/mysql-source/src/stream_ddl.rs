@@ -30,7 +30,11 @@ impl Stream {
                 self.created(&table, if_not_exists && !or_replace, &text)?;
                 // CREATE TABLE ... SELECT: its rows and its commit follow.
                 let tail = text.trim_end();
-                if !mariadb && tail.len() >= 17 && tail.is_char_boundary(tail.len() - 17) && tail[tail.len() - 17..].eq_ignore_ascii_case("START TRANSACTION") {
+                if !mariadb
+                    && tail.len() >= 17
+                    && tail.is_char_boundary(tail.len() - 17)
+                    && tail[tail.len() - 17..].eq_ignore_ascii_case("START TRANSACTION")
+                {
                     self.begun();
                 }
             }
@@ -50,7 +54,12 @@ impl Stream {
                     self.tables.iter().filter(|t| self.same_database(&t.id.database, &database)).map(|t| t.id.clone()).collect();
                 self.gone(&tables, &[], "its database was dropped")?;
             }
-            Statement::Data => self.unseen(&text, StopReason::RowsChangedByDdl, "rows were changed by a statement that was logged as text", "set binlog_format = 'ROW' on the server and in all sessions")?,
+            Statement::Data => self.unseen(
+                &text,
+                StopReason::RowsChangedByDdl,
+                "rows were changed by a statement that was logged as text",
+                "set binlog_format = 'ROW' on the server and in all sessions",
+            )?,
             Statement::Unreadable { reason } => self.unseen(
                 &text,
                 StopReason::UnknownDdl,
@@ -129,7 +138,10 @@ impl Stream {
                         index,
                         StopReason::Dropped,
                         how,
-                        &["nothing is to be done if that was meant: the mirror keeps its last rows", "made anew, it is followed again"],
+                        &[
+                            "nothing is to be done if that was meant: the mirror keeps its last rows",
+                            "made anew, it is followed again",
+                        ],
                     )?;
                 }
             }
@@ -176,7 +188,12 @@ impl Stream {
                 }
                 let Some(new) = alteration.schema else { return Ok(()) };
                 if new.key.is_empty() != schema.key.is_empty() {
-                    return self.stop(index, StopReason::RowsChangedByDdl, &format!("its key was changed. {statement}"), &[&resnapshot]);
+                    return self.stop(
+                        index,
+                        StopReason::RowsChangedByDdl,
+                        &format!("its key was changed. {statement}"),
+                        &[&resnapshot],
+                    );
                 }
                 table.flush(&mut self.out)?;
                 if let Some(window) = &mut table.window {
@@ -210,10 +227,8 @@ impl Stream {
 
     /// Something happened that no row event tells: every captured table that the statement names stops.
     fn unseen(&mut self, statement: &str, reason: StopReason, what: &str, way: &str) -> Result<()> {
-        let words: BTreeSet<String> = statement
-            .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
-            .map(str::to_lowercase)
-            .collect();
+        let words: BTreeSet<String> =
+            statement.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).map(str::to_lowercase).collect();
         let lower = statement.to_lowercase();
         let named: Vec<usize> = (0..self.tables.len())
             .filter(|&i| {

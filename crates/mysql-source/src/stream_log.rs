@@ -72,7 +72,12 @@ impl LogConnection {
                 conn.get_binlog_stream(request).await.map_err(failed)?
             }
         };
-        Ok(Self { stream, raw: Vec::new(), config: config.clone(), silence: config.heartbeat.saturating_mul(3) + Duration::from_secs(1) })
+        Ok(Self {
+            stream,
+            raw: Vec::new(),
+            config: config.clone(),
+            silence: config.heartbeat.saturating_mul(3) + Duration::from_secs(1),
+        })
     }
 
     /// The bytes of the event that came last, with header and checksum.

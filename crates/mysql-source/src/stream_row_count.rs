@@ -100,15 +100,7 @@ mod tests {
     }
 
     fn event<'a>(kind: RowsKind, present: &'a [u8], rows: &'a [u8]) -> RowsEvent<'a> {
-        RowsEvent {
-            kind,
-            table_id: 1,
-            statement_end: true,
-            column_count: 3,
-            first_image: present,
-            second_image: present,
-            rows,
-        }
+        RowsEvent { kind, table_id: 1, statement_end: true, column_count: 3, first_image: present, second_image: present, rows }
     }
 
     #[test]

@@ -171,7 +171,14 @@ impl Captured {
                 RowsKind::Update => (Op::Update, image(at), image(at + 1)),
                 RowsKind::Delete => (Op::Delete, image(at), NO_IMAGE),
             };
-            unsent.changes.push(Change { op, before, after, origin: origin_index, row: image(row), marker: SnapshotMarker::False });
+            unsent.changes.push(Change {
+                op,
+                before,
+                after,
+                origin: origin_index,
+                row: image(row),
+                marker: SnapshotMarker::False,
+            });
         }
         if let Some(window) = &mut self.window {
             let mut key = Vec::new();

@@ -28,6 +28,15 @@ pub(super) struct MirroredTable {
     sink: String,
     branch: String,
     current: Mutex<Option<Table>>,
+    /// Held while this process changes the table, so that its own changes do not meet each other.
+    changing: tokio::sync::Mutex<Evolved>,
+}
+
+/// The last change of columns without a snapshot: the metadata before it and after. For the protocol both are the same head.
+#[derive(Default)]
+struct Evolved {
+    from: String,
+    to: String,
 }
 
 impl MirroredTable {
@@ -40,6 +49,7 @@ impl MirroredTable {
             sink: sink.to_owned(),
             branch: branch.to_owned(),
             current: Mutex::new(Some(table)),
+            changing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -54,10 +64,12 @@ impl MirroredTable {
 
     /// Brings the table to these columns without a snapshot, if nothing else comes in between.
     pub(super) async fn evolve(&self, schema: &TableSchema) -> Result<()> {
+        let mut evolved = self.changing.lock().await;
         let Some(table) = self.current() else { return Ok(()) };
         match table.evolve(schema).await {
-            Ok(table) => {
-                *self.lock() = Some(table);
+            Ok(new) => {
+                *evolved = Evolved { from: table.metadata_location().to_owned(), to: new.metadata_location().to_owned() };
+                *self.lock() = Some(new);
                 Ok(())
             }
             Err(CommitError::Conflict) => Ok(()), // the next commit brings the columns
@@ -149,7 +161,12 @@ impl MirrorTable for MirroredTable {
         change: Change<'_, SpanFiles>,
         checkpoint: &Checkpoint,
     ) -> Result<Head<String>, SwapError> {
-        let table = self.current().filter(|t| t.metadata_location() == base.token).ok_or(SwapError::Conflict)?;
+        let evolved = self.changing.lock().await;
+        let is_base = |t: &Table| {
+            let at = t.metadata_location();
+            at == base.token || (at == evolved.to && base.token == evolved.from)
+        };
+        let table = self.current().filter(is_base).ok_or(SwapError::Conflict)?;
         let mut commit = Commit::new()
             .with_summary(checkpoint.to_properties().map_err(SwapError::Failed)?)
             .with_tag(checkpoint_tag(&self.sink, &self.branch));

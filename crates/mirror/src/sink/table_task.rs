@@ -91,6 +91,13 @@ impl TableTask {
             Coordinator::new(Arc::clone(&table), log.clone(), Arc::clone(&environment), settings, self.stop.clone())
                 .map_err(wrap)?;
         let mut status = coordinator.status();
+        let columns = Columns {
+            source_table: self.source_table.clone(),
+            topic: self.topic.clone(),
+            progress: self.progress.clone(),
+            table: Arc::clone(&table),
+            committed: coordinator.status(),
+        };
         let mut settings = WorkerSettings::new(&self.sink.id);
         settings.foreign_writes = writes;
         settings.commit_interval = self.sink.commit_interval;
@@ -127,6 +134,7 @@ impl TableTask {
         let ended = tokio::select! {
             ended = working => ended,
             () = watching => Ok(()),
+            failed = columns.follow() => failed,
         };
         let last = status.borrow().clone();
         report.send_modify(|r| r.coordinator = last);
@@ -171,6 +179,41 @@ impl TableTask {
     /// The log has let go of records of this table's topic, which only happens after a table had them: it was dropped.
     async fn was_fed_before(&self) -> Result<bool> {
         Ok(self.log.offsets(&self.topic, 0).await?.first > 0)
+    }
+}
+
+/// Brings a schema change to a table that no row follows: with rows, their commit brings it.
+struct Columns {
+    source_table: TableId,
+    topic: String,
+    progress: ProgressFollower,
+    table: Arc<MirroredTable>,
+    committed: watch::Receiver<CoordinatorStatus>,
+}
+
+impl Columns {
+    /// Never returns but with an error.
+    async fn follow(mut self) -> commit_coordinator::Result<()> {
+        let other = |e: Error| commit_coordinator::Error::new(commit_coordinator::ErrorKind::Other, e.to_string()).with_source(e);
+        let mut done = 0;
+        loop {
+            let progress = self.progress.now();
+            let newest = progress.tables.get(&self.source_table).and_then(|t| t.schemas.values().next_back());
+            if let Some(newest) = newest.filter(|v| v.schema.version > done) {
+                // Rows of older versions must be in first: they are written under the columns that they had.
+                let applied = |status: &CoordinatorStatus| {
+                    let next = |p: i32| status.checkpoint.as_ref().and_then(|c| c.next(&self.topic, p));
+                    newest.starts_at.iter().all(|(p, at)| next(*p).is_some_and(|next| next >= *at))
+                };
+                if self.committed.wait_for(applied).await.is_err() {
+                    return std::future::pending().await; // the coordinator has ended, and says why
+                }
+                self.table.evolve(&newest.schema).await?;
+                done = newest.schema.version;
+            }
+            self.progress.wait_beyond(progress.read_to).await.map_err(other)?;
+            self.progress.advance().await.map_err(other)?;
+        }
     }
 }
 

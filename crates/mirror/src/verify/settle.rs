@@ -1,17 +1,21 @@
 //! Whether rows that seemed different are.
 
+use super::SourceRows;
 use super::applied::Applied;
 use super::fingerprint::Columns;
 use super::report::{ColumnDifference, Difference, DifferenceKind, TableVerdict};
 use crate::error::{Error, ErrorKind, Result};
-use arrow_array::{RecordBatch, UInt32Array};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, RecordBatch, UInt32Array};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::DataType;
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
-use cdc_core::{SourcePosition, TableSchema};
+use cdc_core::{LogicalType, Row, SourcePosition, TableSchema, Value};
 use iceberg_writer::Table;
 use mysql_source::TableReader;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Keys that are read at once.
 const AT_ONCE: usize = 500;
@@ -22,7 +26,6 @@ const TRIES: usize = 10;
 pub(super) struct Settler<'a> {
     reader: &'a mut TableReader,
     applied: &'a Applied,
-    schema: &'a TableSchema,
     columns: &'a Columns,
     mirror: &'a Table,
     keep: usize,
@@ -66,12 +69,11 @@ impl<'a> Settler<'a> {
     pub(super) fn new(
         reader: &'a mut TableReader,
         applied: &'a Applied,
-        schema: &'a TableSchema,
         columns: &'a Columns,
         mirror: &'a Table,
         keep: usize,
     ) -> Self {
-        Self { reader, applied, schema, columns, mirror, keep }
+        Self { reader, applied, columns, mirror, keep }
     }
 
     /// Adds what is found out of these candidates (batches of key columns) to the verdict.
@@ -122,43 +124,33 @@ impl<'a> Settler<'a> {
         if self.columns.key.is_empty() {
             return self.whole_source(keys).await;
         }
-        let read = self.reader.rows(self.schema, keys).await?;
+        let read = self.reader.rows(&key_rows(self.reader.schema(), keys)?).await?;
         Ok((Side::new(self.columns, &[read.rows])?, read.high))
     }
 
     /// Without a key, rows can only be found by reading all.
     async fn whole_source(&mut self, keys: &RecordBatch) -> Result<(Side, SourcePosition)> {
-        let wanted: std::collections::HashSet<u128> = self.columns_keys(keys)?.into_iter().collect();
-        let (mut batches, mut after) = (Vec::new(), None);
-        loop {
-            let chunk = self.reader.chunk(self.schema, after.as_ref()).await?;
-            batches.push(self.only(&wanted, &chunk.rows)?);
-            after = chunk.next;
-            if after.is_none() {
-                return Ok((Side::new(self.columns, &batches)?, chunk.high));
-            }
+        let wanted: HashSet<u128> = self.columns_keys(keys)?.into_iter().collect();
+        let mut batches = Vec::new();
+        let mut source = SourceRows::new(self.reader);
+        while let Some(batch) = source.next().await? {
+            batches.push(only(self.columns, &wanted, &batch)?);
         }
+        Ok((Side::new(self.columns, &batches)?, source.high))
     }
 
     async fn mirror_rows(&self, keys: &RecordBatch) -> Result<Side> {
         let table = self.mirror.refresh().await?;
-        let wanted: std::collections::HashSet<u128> = self.columns_keys(keys)?.into_iter().collect();
+        let wanted: HashSet<u128> = self.columns_keys(keys)?.into_iter().collect();
         let mut scan = table.scan().open().await?;
         let mut batches = Vec::new();
         while let Some(batch) = scan.next().await? {
-            let found = self.only(&wanted, &batch)?;
+            let found = only(self.columns, &wanted, &batch)?;
             if found.num_rows() > 0 {
                 batches.push(found);
             }
         }
         Side::new(self.columns, &batches)
-    }
-
-    fn only(&self, wanted: &std::collections::HashSet<u128>, batch: &RecordBatch) -> Result<RecordBatch> {
-        let aligned = self.columns.align(batch)?;
-        let keys = self.columns.fingerprints(&aligned)?.keys;
-        let rows = keys.iter().enumerate().filter(|(_, key)| wanted.contains(*key)).filter_map(|(at, _)| u32::try_from(at).ok());
-        take_record_batch(&aligned, &UInt32Array::from_iter_values(rows)).map_err(fault)
     }
 
     fn describe(&self, keys: &RecordBatch, at: usize, key: u128, source: &Side, mirror: &Side) -> Result<Difference> {
@@ -188,6 +180,51 @@ impl<'a> Settler<'a> {
             columns,
         })
     }
+}
+
+/// The rows of a batch whose keys are wanted.
+fn only(columns: &Columns, wanted: &HashSet<u128>, batch: &RecordBatch) -> Result<RecordBatch> {
+    let aligned = columns.align(batch)?;
+    let keys = columns.fingerprints(&aligned)?.keys;
+    let rows = keys.iter().enumerate().filter(|(_, key)| wanted.contains(*key)).filter_map(|(at, _)| u32::try_from(at).ok());
+    take_record_batch(&aligned, &UInt32Array::from_iter_values(rows)).map_err(fault)
+}
+
+/// A batch of key columns in row form.
+fn key_rows(schema: &TableSchema, keys: &RecordBatch) -> Result<Vec<Row>> {
+    let types: Vec<&LogicalType> = schema.key_columns().map(|c| &c.logical_type).collect();
+    (0..keys.num_rows())
+        .map(|row| types.iter().zip(keys.columns()).map(|(kind, column)| value(kind, column.as_ref(), row)).collect())
+        .collect()
+}
+
+fn value(kind: &LogicalType, column: &dyn Array, row: usize) -> Result<Value> {
+    if column.is_null(row) {
+        return Ok(Value::Null);
+    }
+    Ok(match column.data_type() {
+        DataType::Boolean => Value::Boolean(column.as_boolean().value(row)),
+        DataType::Int32 => Value::Int(i64::from(column.as_primitive::<Int32Type>().value(row))),
+        DataType::Date32 => Value::Int(i64::from(column.as_primitive::<Date32Type>().value(row))),
+        DataType::Int64 => Value::Int(column.as_primitive::<Int64Type>().value(row)),
+        DataType::Timestamp(..) => Value::Int(column.as_primitive::<TimestampMicrosecondType>().value(row)),
+        DataType::Float32 => Value::Float(column.as_primitive::<Float32Type>().value(row)),
+        DataType::Float64 => Value::Double(column.as_primitive::<Float64Type>().value(row)),
+        DataType::Utf8 if matches!(kind, LogicalType::Decimal { .. }) => {
+            Value::Decimal(column.as_string::<i32>().value(row).to_owned())
+        }
+        DataType::Utf8 => Value::String(column.as_string::<i32>().value(row).to_owned()),
+        DataType::Binary => Value::Bytes(column.as_binary::<i32>().value(row).to_vec()),
+        DataType::FixedSizeBinary(_) => Value::Bytes(column.as_fixed_size_binary().value(row).to_vec()),
+        DataType::Decimal128(..) => {
+            let decimal = column.as_primitive::<Decimal128Type>();
+            match (kind, u64::try_from(decimal.value(row))) {
+                (LogicalType::Integer { .. }, Ok(n)) => Value::UInt(n),
+                _ => Value::Decimal(decimal.value_as_string(row)),
+            }
+        }
+        other => return Err(Error::new(ErrorKind::Other, format!("a key of type {other} cannot be looked up"))),
+    })
 }
 
 fn text(batch: &RecordBatch, column: usize, row: usize) -> Result<String> {
