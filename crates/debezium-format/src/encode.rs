@@ -2,7 +2,7 @@ use crate::config::EncoderConfig;
 use crate::connect_schema::{STRING, schema_texts, unknown_type};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{ContextHeaders, EncodedEvent, EventSink, KeyChange};
-use crate::number_text::write_integer;
+use crate::number_text::{UnitText, write_integer};
 use crate::string_text::write_string;
 use crate::value_text::ColumnView;
 use crate::wire::Wire;
@@ -362,13 +362,14 @@ impl Encoder {
         let transaction = &origin.transaction;
         head.clear();
         head.extend_from_slice(&self.source_open);
-        write_integer(head, transaction.ts_us.div_euclid(1000));
+        let committed = UnitText::new(transaction.ts_us);
+        committed.write(head, 3);
         head.extend_from_slice(br#","snapshot":""#);
         head.extend_from_slice(marker_text(marker).as_bytes());
         head.extend_from_slice(&self.source_database);
-        write_integer(head, transaction.ts_us);
+        committed.write(head, 0);
         head.extend_from_slice(br#","ts_ns":"#);
-        write_integer(head, transaction.ts_us);
+        committed.write(head, 0);
         if transaction.ts_us != 0 {
             head.extend_from_slice(b"000");
         }
@@ -393,11 +394,12 @@ impl Encoder {
         tail.clear();
         *timestamp_ms = origin.processed_ns.div_euclid(1_000_000);
         tail.extend_from_slice(br#"","ts_ms":"#);
-        write_integer(tail, *timestamp_ms);
+        let processed = UnitText::new(origin.processed_ns);
+        processed.write(tail, 6);
         tail.extend_from_slice(br#","ts_us":"#);
-        write_integer(tail, origin.processed_ns.div_euclid(1000));
+        processed.write(tail, 3);
         tail.extend_from_slice(br#","ts_ns":"#);
-        write_integer(tail, origin.processed_ns);
+        processed.write(tail, 0);
         tail.push(b'}');
         tail.extend_from_slice(self.close);
     }

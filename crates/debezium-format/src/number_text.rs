@@ -6,6 +6,36 @@ pub(crate) fn write_integer(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
+/// A number as text, and the same number in coarser units: three digits of a unit's text are the thousandth's.
+pub(crate) struct UnitText {
+    value: i64,
+    text: [u8; 20],
+    length: usize,
+}
+
+impl UnitText {
+    pub fn new(value: i64) -> Self {
+        let mut buffer = itoa::Buffer::new();
+        let formatted = buffer.format(value).as_bytes();
+        let mut text = [0; 20];
+        for (place, digit) in text.iter_mut().zip(formatted) {
+            *place = *digit;
+        }
+        Self { value, text, length: formatted.len() }
+    }
+
+    /// Appends the number in units `10^digits` times as big, rounded down.
+    pub fn write(&self, out: &mut Vec<u8>, digits: u32) {
+        let unit = 10_i64.saturating_pow(digits);
+        if self.value >= unit || digits == 0 {
+            let length = self.length.saturating_sub(digits as usize);
+            out.extend_from_slice(self.text.get(..length).unwrap_or(&self.text));
+        } else {
+            write_integer(out, self.value.div_euclid(unit));
+        }
+    }
+}
+
 /// Appends a `double` as `Double.toString` of JDK 19 and later lays it out: the shortest digits that read back as the same
 /// value, plain from 10^-3 to 10^7, otherwise `d.dddE[-]n`. What is not a number is the quoted text that Jackson writes.
 pub(crate) fn write_double(out: &mut Vec<u8>, value: f64) {
@@ -124,6 +154,25 @@ mod tests {
         let mut out = Vec::new();
         write_float(&mut out, value);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn coarser_units_are_rounded_down() {
+        for (value, texts) in [
+            (0, ["0", "0", "0"]),
+            (-1, ["-1", "-1", "-1"]),
+            (999, ["999", "0", "0"]),
+            (1000, ["1000", "1", "0"]),
+            (1_999_999, ["1999999", "1999", "1"]),
+            (-1_000_001, ["-1000001", "-1001", "-2"]),
+            (i64::MAX, ["9223372036854775807", "9223372036854775", "9223372036854"]),
+        ] {
+            for (digits, text) in [0, 3, 6].into_iter().zip(texts) {
+                let mut out = Vec::new();
+                UnitText::new(value).write(&mut out, digits);
+                assert_eq!(out, text.as_bytes());
+            }
+        }
     }
 
     #[test]

@@ -15,10 +15,14 @@ pub(crate) fn load8(bytes: &[u8]) -> u64 {
     }
 }
 
-#[cold]
+/// Fewer than eight bytes: two loads that may overlap, each put in its place.
 #[inline(never)]
 fn load_rest(bytes: &[u8]) -> u64 {
-    bytes.iter().take(8).rev().fold(0, |word, &byte| (word << 8) | u64::from(byte))
+    if let (Some(head), Some(tail)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let shift = (bytes.len() as u32).wrapping_sub(4).wrapping_mul(8);
+        return u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*tail)).wrapping_shl(shift);
+    }
+    bytes.iter().take(3).rev().fold(0, |word, &byte| (word << 8) | u64::from(byte))
 }
 
 /// Marks (high bit of each byte) the bytes that end a run of plain string text: `"`, `\`, and controls below 0x20. Exact up to and
@@ -82,7 +86,7 @@ fn digits8(bytes: &[u8]) -> (usize, u64) {
     if count == 0 {
         return (0, 0);
     }
-    let word = word << (64 - count * 8);
+    let word = word.wrapping_shl(64 - count * 8);
     let word = (word.wrapping_mul(2561) >> 8) & 0x00ff_00ff_00ff_00ff;
     let word = (word.wrapping_mul(6_553_601) >> 16) & 0x0000_ffff_0000_ffff;
     (count as usize, word.wrapping_mul(42_949_672_960_001) >> 32)
@@ -143,6 +147,16 @@ pub(crate) fn integer(bytes: &[u8]) -> Option<(i64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_load_is_padded_with_zeros() {
+        let text = b"\x81\x82\x83\x84\x85\x86\x87\x88\x89";
+        for length in 0..=9 {
+            let mut padded = [0; 8];
+            padded[..length.min(8)].copy_from_slice(&text[..length.min(8)]);
+            assert_eq!(load8(&text[..length]), u64::from_le_bytes(padded), "{length}");
+        }
+    }
 
     #[test]
     fn plain_text_ends_at_the_first_special_byte_wherever_it_lies() {
