@@ -124,7 +124,7 @@ pub struct Coordinator<T: MirrorTable> {
     #[cfg(feature = "planted-bugs")]
     forced: Vec<u64>,
     #[cfg(feature = "planted-bugs")]
-    discard: Option<Box<dyn Fn(&T::Files) + Send + Sync>>,
+    discard: Option<crate::planted::Discard<T::Files>>,
 }
 
 struct Formed {
@@ -179,7 +179,7 @@ impl<T: MirrorTable> Coordinator<T> {
     #[cfg(feature = "planted-bugs")]
     /// The same coordinator with a bug; `discard` deletes files.
     #[must_use]
-    pub fn with_bug(mut self, bugs: Planted, discard: Box<dyn Fn(&T::Files) + Send + Sync>) -> Self {
+    pub fn with_bug(mut self, bugs: Planted, discard: crate::planted::Discard<T::Files>) -> Self {
         self.bugs = bugs;
         self.discard = Some(discard);
         self

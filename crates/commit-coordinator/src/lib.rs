@@ -32,7 +32,7 @@ pub use log_view::{
 };
 pub use one_table::run_table;
 #[cfg(feature = "planted-bugs")]
-pub use planted::{Bug, Planted};
+pub use planted::{Bug, Discard, Planted};
 pub use refusal::Refusal;
 pub use rule::{Admission, Round, Stale, Verdict, check_log, decide};
 pub use span::{Act, BarrierKind, Claim, Covered, Span};

@@ -27,6 +27,10 @@ pub enum Bug {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Planted(pub Option<Bug>);
 
+/// Deletes files, for the bug that does.
+#[cfg(feature = "planted-bugs")]
+pub type Discard<F> = Box<dyn Fn(&F) + Send + Sync>;
+
 /// Which bug is planted: none.
 #[cfg(not(feature = "planted-bugs"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
