@@ -1,10 +1,4 @@
-//! The shared vocabulary of change data capture: what a table is, what a change is, where it was read.
-//!
-//! A [`ChangeSource`] (MySQL, later others) yields [`SourceBatch`]es: changes of many tables as Arrow columns,
-//! the schema versions they were written under, and the [`SourcePosition`] up to which they are complete.
-//! Whoever keeps them (a change log) keeps the batch whole or not at all: that is what makes a restart exact.
-//!
-//! This crate knows no database, no log, no table format and no JSON.
+#![doc = include_str!("../README.md")]
 
 mod batch;
 mod error;

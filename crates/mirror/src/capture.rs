@@ -10,7 +10,7 @@ use cdc_core::{
 };
 use change_log::{Append, ChangeLog, Producer, Records, RecordsBuilder, TopicSpec, Transaction};
 use debezium_format::{Encoder, EncoderConfig};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -22,6 +22,8 @@ const APPENDS_IN_FLIGHT: usize = 2;
 pub(crate) struct Captured {
     /// The source's position.
     pub(crate) position: Option<SourcePosition>,
+    /// The captured tables and their topics.
+    pub(crate) topics: BTreeMap<TableId, String>,
     /// The offset after the last record, per topic.
     pub(crate) next_offsets: HashMap<String, i64>,
     /// Row events so far, since this process began.
@@ -151,7 +153,9 @@ impl Capture {
         let captured = self.captured.clone();
         let appender = async move {
             while let Some(in_flight) = receive.recv().await {
+                cdc_failpoint::hit("capture-before-append");
                 let appended = producer.append(in_flight.transaction).await?;
+                cdc_failpoint::hit("capture-after-append");
                 for (topic, partition, next) in &appended.next_offsets {
                     let expected = in_flight.then.next_offsets.get(topic);
                     if expected.is_some_and(|expected| expected != next) {
@@ -207,7 +211,10 @@ impl Capture {
     }
 
     fn note_offsets(&mut self) {
-        for table in self.tables.values() {
+        for (id, table) in &self.tables {
+            if !self.draft.topics.contains_key(id) {
+                self.draft.topics.insert(id.clone(), table.topic.clone());
+            }
             self.draft.next_offsets.insert(table.topic.clone(), table.next);
         }
         self.draft.next_offsets.insert(self.router.progress_topic(), self.progress_next);
@@ -227,6 +234,7 @@ impl Capture {
                 self.adopt(&table, schema.clone(), history).await?;
                 let known = self.known(&table)?;
                 if let Some(pending) = pending {
+                    cdc_failpoint::hit("capture-at-schema-change");
                     known.next = pending; // records of this very draft are counted already
                 }
                 draft.progress.push(Progress::Schema(SchemaVersion {
@@ -252,8 +260,12 @@ impl Capture {
                     known.history.generation_began = known.here();
                 }
                 generation.began_at = known.history.generation_began.clone();
-                if let GenerationState::Complete { ended_at } = &mut generation.state {
-                    *ended_at = known.here();
+                match &mut generation.state {
+                    GenerationState::Complete { ended_at } => {
+                        cdc_failpoint::hit("capture-at-snapshot-end");
+                        *ended_at = known.here();
+                    }
+                    _ => cdc_failpoint::hit("capture-at-snapshot-chunk"),
                 }
                 draft.progress.push(Progress::Generation(generation));
             }
@@ -277,6 +289,7 @@ impl Capture {
     }
 
     fn barrier(&mut self, table: &TableId, kind: BarrierKind, draft: &mut Draft) -> Result<()> {
+        cdc_failpoint::hit("capture-at-barrier");
         let known = self.known(table)?;
         known.history.last_barrier += 1;
         let barrier = Barrier { table: table.clone(), number: known.history.last_barrier, kind, at: known.here() };

@@ -5,7 +5,7 @@ use crate::clock::now_ms;
 use crate::config::{LogKind, MirrorConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress_topic::ProgressState;
-use crate::sink::{ProgressFollower, TableHandle, TableTask, mirrored_name};
+use crate::sink::{ProgressFollower, TableHandle, TableProgressReport, TableTask, mirrored_name};
 use crate::status::{MirrorStatus, SourceStatus, StatusFile, TablePhase, TableStatus};
 use cdc_core::{GenerationState, SourcePosition, TableId, TopicRouter};
 use change_log::{ChangeLog, LocalLog, LocalLogConfig, MemoryLog};
@@ -39,6 +39,8 @@ const SMALLEST_SPAN: usize = 1 << 20;
 /// Dropping it without [`stop`](Self::stop) ends it like a crash would: nothing is lost, the next start goes on.
 pub struct Mirror {
     source: MysqlSourceConfig,
+    /// Every table begins with its rows.
+    first_rows: bool,
     status: watch::Receiver<MirrorStatus>,
     stop: watch::Sender<bool>,
     ended: watch::Receiver<Option<End>>,
@@ -57,6 +59,7 @@ impl Mirror {
     /// [`ErrorKind::Unsafe`] (the source cannot go on where the log ends).
     pub async fn start(config: MirrorConfig) -> Result<Self> {
         let source_config = config.source.to_mysql()?;
+        let first_rows = config.source.snapshot_mode != "no_data";
         let status_file = match &config.log.kind {
             LogKind::Local(dir) => Some(StatusFile::beside(dir)),
             LogKind::Memory => None,
@@ -108,7 +111,7 @@ impl Mirror {
             let result = supervisor.run(capturing).await;
             end.send_replace(Some(End(result.err().map(|e| (e.kind(), e.to_string())))));
         });
-        Ok(Self { source: source_config, status: status_seen, stop, ended, task })
+        Ok(Self { source: source_config, first_rows, status: status_seen, stop, ended, task })
     }
 
     /// The state now.
@@ -128,12 +131,18 @@ impl Mirror {
     /// Those that end the mirror, and those of asking the server.
     pub async fn caught_up(&self) -> Result<()> {
         let position = mysql_source::current_position(&self.source).await?;
+        // Without a snapshot a table is not known before its first change.
+        let expected: Vec<String> = match self.first_rows {
+            true => mysql_source::discover(&self.source).await?.iter().map(|t| t.table.to_string()).collect(),
+            false => Vec::new(),
+        };
         let mut status = self.watch();
         let mut goal: Option<BTreeMap<String, i64>> = None;
         loop {
             {
                 let now = status.borrow_and_update();
-                if goal.is_none() && now.contains(&position) {
+                let known = expected.iter().all(|name| now.tables.contains_key(name));
+                if goal.is_none() && known && now.contains(&position) {
                     goal = Some(now.tables.iter().map(|(name, t)| (name.clone(), t.log_end)).collect());
                 }
                 let reached = |(name, end): (&String, &i64)| {
@@ -223,6 +232,7 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(mut self, mut capturing: JoinHandle<Result<()>>) -> Result<()> {
+        self.start_tables()?;
         let mut tick = tokio::time::interval(STATUS_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut stopping = self.stopping.clone();
@@ -294,7 +304,7 @@ impl Supervisor {
     }
 
     /// Keeps the last words of a table for the final status.
-    fn last_reports(&mut self, table: TableId, report: watch::Receiver<crate::sink::TableProgressReport>) {
+    fn last_reports(&mut self, table: TableId, report: watch::Receiver<TableProgressReport>) {
         self.status.send_modify(|status| {
             if let Some(entry) = status.tables.get_mut(&table.to_string()) {
                 describe_report(entry, &report.borrow());
@@ -345,11 +355,18 @@ impl Supervisor {
             source: SourceStatus { position: captured.position.clone(), events: captured.events },
             tables: BTreeMap::new(),
         };
-        if self.tables.is_empty() {
-            status.tables = self.status.borrow().tables.clone();
+        for (id, topic) in &captured.topics {
+            let entry = match self.tables.get(id) {
+                Some(handle) => describe(id, topic, &handle.report.borrow(), &captured, &progress),
+                // Not started yet; or, at the end, no longer: its last words are there.
+                None => self.status.borrow().tables.get(&id.to_string()).cloned().unwrap_or_default(),
+            };
+            status.tables.insert(id.to_string(), entry);
         }
-        for (id, handle) in &self.tables {
-            status.tables.insert(id.to_string(), describe(id, handle, &captured, &progress));
+        for stop in &captured.stops {
+            let entry = status.tables.entry(stop.table.to_string()).or_default();
+            entry.phase = TablePhase::Stopped;
+            entry.stopped = Some(stop.message.clone());
         }
         if let Some(file) = &self.status_file
             && let Err(e) = file.write(&status)
@@ -380,10 +397,16 @@ fn joined(result: std::result::Result<Result<()>, tokio::task::JoinError>) -> Re
     result.unwrap_or_else(|e| Err(Error::new(ErrorKind::Other, format!("the capturing task has ended by a fault of ours: {e}"))))
 }
 
-fn describe(id: &TableId, handle: &TableHandle, captured: &Captured, progress: &ProgressState) -> TableStatus {
+fn describe(
+    id: &TableId,
+    topic: &str,
+    report: &TableProgressReport,
+    captured: &Captured,
+    progress: &ProgressState,
+) -> TableStatus {
     let mut status = TableStatus {
-        topic: handle.topic.clone(),
-        log_end: captured.next_offsets.get(&handle.topic).copied().unwrap_or(0),
+        topic: topic.to_owned(),
+        log_end: captured.next_offsets.get(topic).copied().unwrap_or(0),
         phase: TablePhase::Streaming,
         ..TableStatus::default()
     };
@@ -394,15 +417,11 @@ fn describe(id: &TableId, handle: &TableHandle, captured: &Captured, progress: &
             status.phase = TablePhase::Snapshot;
         }
     }
-    describe_report(&mut status, &handle.report.borrow());
-    if let Some(stop) = captured.stops.iter().find(|s| s.table == *id) {
-        status.phase = TablePhase::Stopped;
-        status.stopped = Some(stop.message.clone());
-    }
+    describe_report(&mut status, report);
     status
 }
 
-fn describe_report(status: &mut TableStatus, report: &crate::sink::TableProgressReport) {
+fn describe_report(status: &mut TableStatus, report: &TableProgressReport) {
     if let Some(checkpoint) = &report.coordinator.checkpoint {
         status.applied = checkpoint.next(&status.topic, 0).unwrap_or(0);
         status.applied_ts_us = checkpoint.source_ts_us;

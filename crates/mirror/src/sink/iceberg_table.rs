@@ -68,6 +68,7 @@ impl MirroredTable {
         let Some(table) = self.current() else { return Ok(()) };
         match table.evolve(schema).await {
             Ok(new) => {
+                cdc_failpoint::hit("sink-after-schema-change");
                 *evolved = Evolved { from: table.metadata_location().to_owned(), to: new.metadata_location().to_owned() };
                 *self.lock() = Some(new);
                 Ok(())
@@ -176,7 +177,10 @@ impl MirrorTable for MirroredTable {
                     commit = commit.with_schema(Arc::clone(&files.schema)).with_delta(files.delta.clone());
                 }
             }
-            Change::Barrier(kind) if kind.removes_rows() => commit = commit.with_truncate(),
+            Change::Barrier(kind) if kind.removes_rows() => {
+                cdc_failpoint::hit("sink-at-truncate");
+                commit = commit.with_truncate();
+            }
             Change::Barrier(_) => {}
         }
         match table.commit(&commit).await {

@@ -33,7 +33,6 @@ pub(crate) struct TableProgressReport {
 
 /// A table that is being mirrored.
 pub(crate) struct TableHandle {
-    pub(crate) topic: String,
     pub(crate) report: watch::Receiver<TableProgressReport>,
     task: JoinHandle<()>,
 }
@@ -63,7 +62,6 @@ impl TableTask {
     /// Starts it.
     pub(crate) fn spawn(self) -> TableHandle {
         let (send, report) = watch::channel(TableProgressReport::default());
-        let topic = self.topic.clone();
         let task = tokio::spawn(async move {
             let table = self.source_table.clone();
             if let Err(e) = self.run(&send).await {
@@ -71,7 +69,7 @@ impl TableTask {
                 send.send_modify(|r| r.stopped = Some((e.kind(), e.to_string())));
             }
         });
-        TableHandle { topic, report, task }
+        TableHandle { report, task }
     }
 
     async fn run(self, report: &watch::Sender<TableProgressReport>) -> Result<()> {
@@ -114,9 +112,20 @@ impl TableTask {
             },
             settings,
         );
+        let log_to_release = Arc::clone(&self.log);
         let watching = async {
+            let mut released = false;
             while status.changed().await.is_ok() {
                 let now = status.borrow_and_update().clone();
+                // The log forgets over a restart what was applied; later commits say it anew, an idle table would not.
+                if let (false, Some(checkpoint)) = (released, &now.checkpoint) {
+                    released = true;
+                    for (topic, partition, next) in checkpoint.partitions() {
+                        if let Err(e) = log_to_release.release(topic, partition, next).await {
+                            tracing::warn!(%topic, error = %e, "applied records could not be released; they are kept longer");
+                        }
+                    }
+                }
                 report.send_modify(|r| {
                     if now.commits > r.coordinator.commits {
                         r.last_commit_ms = crate::clock::now_ms();
@@ -162,7 +171,9 @@ impl TableTask {
             }
             None if self.sink.auto_create => {
                 self.catalog.create_namespace(&name.namespace).await?;
-                self.catalog.create_table(&name, schema, TableOptions::default()).await?
+                let table = self.catalog.create_table(&name, schema, TableOptions::default()).await?;
+                cdc_failpoint::hit("sink-after-create");
+                table
             }
             None => {
                 return Err(Error::new(
@@ -208,6 +219,7 @@ impl Columns {
                 if self.committed.wait_for(applied).await.is_err() {
                     return std::future::pending().await; // the coordinator has ended, and says why
                 }
+                cdc_failpoint::hit("sink-before-schema-change");
                 self.table.evolve(&newest.schema).await?;
                 done = newest.schema.version;
             }
