@@ -510,11 +510,10 @@ impl State {
                 out.push(state);
             }
         }
-        if self.coordinators.iter().any(|c| c.step == Step::Read) || self.late != <[Late; 2]>::default() {
-            if let Some(mut state) = self.fault(FOREIGN, limits) {
-                state.moved();
-                out.push(state);
-            }
+        let somebody_cares = self.coordinators.iter().any(|c| c.step == Step::Read) || self.late != <[Late; 2]>::default();
+        if somebody_cares && let Some(mut state) = self.fault(FOREIGN, limits) {
+            state.moved();
+            out.push(state);
         }
     }
 }
