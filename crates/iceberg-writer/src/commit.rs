@@ -366,10 +366,12 @@ impl Table {
     fn new_snapshot_id(&self) -> i64 {
         loop {
             let (a, b) = uuid::Uuid::new_v4().as_u64_pair();
+        cdc_failpoint::hit("table-before-metadata");
             let id = i64::try_from((a ^ b) >> 1).unwrap_or(1);
             if id != 0 && self.0.metadata.snapshot_by_id(id).is_none() {
                 return id;
             }
+        cdc_failpoint::hit("table-after-metadata");
         }
     }
 }

@@ -214,6 +214,7 @@ impl DeltaWriter {
             files.data.push(file);
         }
         if let Some(encoded) = deletes {
+            cdc_failpoint::hit("table-before-delete-file");
             let path = format!("{folder}/{span}-deletes.parquet");
             let fields = key_fields(&schema, &ids)?;
             files.stats.deletes = u64::try_from(encoded.rows).unwrap_or(u64::MAX);

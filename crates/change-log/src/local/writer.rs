@@ -258,6 +258,7 @@ impl Writer {
                 self.failed = Some(e.to_string());
             }
         })?;
+        cdc_failpoint::hit("log-after-roll");
         let active = shared.state().active.clone();
         let contents = Contents {
             path: PathBuf::clone(&active.path),
@@ -311,7 +312,11 @@ impl Writer {
         }
         let mut parts: Vec<IoSlice<'_>> = out.iter().flat_map(OutFrame::parts).map(IoSlice::new).collect();
         let bytes: u64 = parts.iter().map(|p| p.len() as u64).sum();
-        if let Err(e) = write_all_at(&file, &mut parts, durable).and_then(|()| file.sync_data()) {
+        let written = write_all_at(&file, &mut parts, durable).and_then(|()| {
+            cdc_failpoint::hit("log-after-write");
+            file.sync_data()
+        });
+        if let Err(e) = written {
             let error = io_error("cannot append to", &path, e);
             // What is cut off need not be known to be written or not: after this the file is as it was.
             let restored = file.set_len(durable).and_then(|()| file.sync_data());
@@ -323,6 +328,7 @@ impl Writer {
             return Err(error);
         }
         drop(parts);
+        cdc_failpoint::hit("log-after-sync");
         self.publish(out, durable, bytes, and_then);
         self.next_sequence = sequence;
         self.newest_ms = now;

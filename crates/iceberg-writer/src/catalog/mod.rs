@@ -372,7 +372,10 @@ impl Catalog {
         if matches!(fault, Some(Fault::LostRequest)) {
             return Swap::Unknown(Error::new(ErrorKind::Io, "the request was lost (test)"));
         }
-        match tx.commit().await {
+        cdc_failpoint::hit("catalog-before-commit");
+        let committed = tx.commit().await;
+        cdc_failpoint::hit("catalog-after-commit");
+        match committed {
             #[cfg(test)]
             Ok(()) if matches!(fault, Some(Fault::LostAnswer)) => {
                 Swap::Unknown(Error::new(ErrorKind::Io, "the answer was lost (test)"))
