@@ -88,7 +88,7 @@ impl ColumnBuffer {
             Wire::Boolean => Data::Boolean(BooleanBufferBuilder::new(0)),
             Wire::Int32 { .. } | Wire::Days => Data::Int32(Vec::new()),
             Wire::Int64 { .. } | Wire::Millis | Wire::Micros | Wire::Instant => Data::Int64(Vec::new()),
-            Wire::WrappedU64 | Wire::Decimal { .. } | Wire::DecimalText { .. } => Data::Decimal(Vec::new()),
+            Wire::WrappedU64 | Wire::ExactU64 | Wire::Decimal { .. } | Wire::DecimalText { .. } => Data::Decimal(Vec::new()),
             Wire::Float | Wire::FloatAsDouble => Data::Float(Vec::new()),
             Wire::Double => Data::Double(Vec::new()),
             Wire::Text | Wire::WideDecimal { .. } | Wire::WideDecimalText { .. } => Data::Text(Bytes::default()),

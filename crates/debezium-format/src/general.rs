@@ -373,6 +373,10 @@ pub(crate) fn read_value(
             let value = integer(reader)?.ok_or_else(|| wrong("no whole number of 64 bits"))?;
             values.push(i128::from(value.cast_unsigned()));
         }
+        (Wire::ExactU64, Data::Decimal(values)) => {
+            let value = base64_text::decode_integer(string(reader, text)?).filter(|&v| u64::try_from(v).is_ok());
+            values.push(value.ok_or_else(|| wrong("no base64 of an unsigned number of 64 bits"))?);
+        }
         (Wire::Decimal { precision, .. }, Data::Decimal(values)) => {
             let value = base64_text::decode_integer(string(reader, text)?).filter(|&v| decimal::fits(v, precision));
             values.push(value.ok_or_else(|| wrong("no base64 of a number of the column's precision"))?);

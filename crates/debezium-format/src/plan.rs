@@ -74,6 +74,7 @@ enum Integer {
 enum Holds {
     Text,
     Decimal { precision: u8 },
+    ExactU64,
     Instant,
 }
 
@@ -88,6 +89,7 @@ impl Slot {
             Wire::Millis => integer(Integer::Millis),
             Wire::WrappedU64 => integer(Integer::WrappedU64),
             Wire::Text => Self::String(Holds::Text),
+            Wire::ExactU64 => Self::String(Holds::ExactU64),
             Wire::Decimal { precision, .. } => Self::String(Holds::Decimal { precision }),
             Wire::Instant => Self::String(Holds::Instant),
             Wire::Boolean => Self::Boolean,
@@ -307,6 +309,11 @@ impl<'a> Run<'a, '_> {
                         (Some((text, _, rest)), Holds::Decimal { precision }, Data::Decimal(values)) => {
                             let value = base64_text::decode_integer(text)?;
                             values.push(Some(value).filter(|&v| decimal::fits(v, *precision))?);
+                            rest
+                        }
+                        (Some((text, _, rest)), Holds::ExactU64, Data::Decimal(values)) => {
+                            let value = base64_text::decode_integer(text)?;
+                            values.push(i128::from(u64::try_from(value).ok()?));
                             rest
                         }
                         (Some((text, _, rest)), Holds::Instant, Data::Int64(values)) => {

@@ -74,7 +74,7 @@ pub(crate) fn write_instant(out: &mut Vec<u8>, micros: i64) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn digits(text: &[u8]) -> Option<i64> {
     let mut value = 0;
     for &byte in text {

@@ -43,7 +43,7 @@ impl<'a> ColumnView<'a> {
             Wire::Millis | Wire::Micros | Wire::Instant => {
                 Values::Int64(array.as_primitive_opt::<TimestampMicrosecondType>()?.values())
             }
-            Wire::WrappedU64 | Wire::Decimal { .. } | Wire::DecimalText { .. } => {
+            Wire::WrappedU64 | Wire::ExactU64 | Wire::Decimal { .. } | Wire::DecimalText { .. } => {
                 Values::Decimal(array.as_primitive_opt::<Decimal128Type>()?.values())
             }
             Wire::Float | Wire::FloatAsDouble => Values::Float(array.as_primitive_opt::<Float32Type>()?.values()),
@@ -118,10 +118,10 @@ pub(crate) fn write_value(out: &mut Vec<u8>, wire: Wire, value: &Value) -> Optio
             write_instant(out, *v);
             out.push(b'"');
         }
-        (Wire::WrappedU64 | Wire::Decimal { .. } | Wire::DecimalText { .. }, Value::UInt(v)) => {
+        (Wire::WrappedU64 | Wire::ExactU64 | Wire::Decimal { .. } | Wire::DecimalText { .. }, Value::UInt(v)) => {
             write_decimal(out, wire, i128::from(*v))?
         }
-        (Wire::WrappedU64, Value::Int(v)) => write_decimal(out, wire, i128::from(*v))?,
+        (Wire::WrappedU64 | Wire::ExactU64, Value::Int(v)) => write_decimal(out, wire, i128::from(*v))?,
         (Wire::Decimal { precision, scale } | Wire::DecimalText { precision, scale }, Value::Int(v)) => {
             write_decimal(out, wire, decimal::parse_text(v.to_string().as_bytes(), precision, scale)?)?;
         }
@@ -154,6 +154,7 @@ fn write_decimal(out: &mut Vec<u8>, wire: Wire, value: i128) -> Option<()> {
     match wire {
         // The value's lower 64 bits: what Java makes of an unsigned long.
         Wire::WrappedU64 => write_integer(out, u64::try_from(value).ok()?.cast_signed()),
+        Wire::ExactU64 if u64::try_from(value).is_err() => return None,
         Wire::DecimalText { scale, .. } => {
             out.push(b'"');
             decimal::write_plain(out, value, scale);

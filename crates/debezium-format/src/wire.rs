@@ -16,6 +16,8 @@ pub(crate) enum Wire {
     Days,
     /// `BIGINT UNSIGNED` as a wrapping signed number, in a `Decimal128(20, 0)` column.
     WrappedU64,
+    /// `BIGINT UNSIGNED` as base64 of a number, in a `Decimal128(20, 0)` column.
+    ExactU64,
     /// Base64 of an unscaled number, in a `Decimal128` column.
     Decimal { precision: u8, scale: u8 },
     /// Plain text, in a `Decimal128` column.
@@ -58,7 +60,7 @@ impl Wire {
             LogicalType::Integer { bits: 64, unsigned: true } => match profile.bigint_unsigned {
                 BigintUnsigned::Long => Self::WrappedU64,
                 // Debezium's connectors write these as Decimals whatever the mode of the decimals.
-                BigintUnsigned::Precise => Self::Decimal { precision: 20, scale: 0 },
+                BigintUnsigned::Precise => Self::ExactU64,
             },
             LogicalType::Integer { bits: 64, .. } => Self::Int64 { min: i64::MIN, max: i64::MAX },
             LogicalType::Integer { bits: 32, unsigned: true } => Self::Int64 { min: 0, max: u32::MAX as i64 },
@@ -129,6 +131,7 @@ impl Semantic {
             ..named("string", name)
         };
         let mut schema = match (&column.logical_type, wire) {
+            (_, Wire::ExactU64) => decimal(20, 0),
             (_, Wire::Decimal { precision, scale } | Wire::WideDecimal { precision, scale }) => decimal(precision, scale),
             (_, Wire::DecimalText { .. } | Wire::WideDecimalText { .. }) => plain("string"),
             (LogicalType::Boolean, _) => plain("boolean"),

@@ -106,6 +106,21 @@ fn values_that_do_not_fit_are_refused_in_their_column() {
 }
 
 #[test]
+fn an_exact_unsigned_number_has_sixty_four_bits_and_no_sign() {
+    let schema = table("t", vec![column("n", integer(64, true), false)], &[]);
+    let mut decoder = Decoder::new(schema, DecoderConfig::new(Converter::Json { schemas: false }, Profile::exact())).unwrap();
+    let event = |text: &str| format!("{{\"before\":null,\"after\":{{\"n\":{text}}},\"source\":{{\"ts_us\":7}},\"op\":\"c\"}}");
+    for _ in 0..2 {
+        assert!(decoder.decode(Some(event("\"AP//////////\"").as_bytes())).is_ok());
+        for bad in ["\"/w==\"", "\"AQAAAAAAAAAA\"", "-1", "1", "\"\""] {
+            let error = decoder.decode(Some(event(bad).as_bytes())).unwrap_err();
+            assert_eq!((error.kind(), error.column()), (ErrorKind::Value, Some("n")), "{bad}");
+        }
+    }
+    assert_eq!(decoder.rows(), 2);
+}
+
+#[test]
 fn events_of_another_schema_are_refused_by_name() {
     let mut decoder = decoder(false);
     let kind = ErrorKind::Schema;

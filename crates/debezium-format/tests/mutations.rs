@@ -91,8 +91,13 @@ fn damage(random: &mut StdRng, value: &[u8]) -> Vec<u8> {
 }
 
 /// Damages `values` and reads them both ways.
-fn compare(random: &mut StdRng, schema: &Arc<TableSchema>, schemas: bool, values: &[Vec<u8>], count: usize) -> (usize, usize) {
-    let config = DecoderConfig::new(Converter::Json { schemas }, Profile::default());
+fn compare(
+    random: &mut StdRng,
+    schema: &Arc<TableSchema>,
+    config: DecoderConfig,
+    values: &[Vec<u8>],
+    count: usize,
+) -> (usize, usize) {
     let mut fast = Decoder::new(Arc::clone(schema), config).unwrap();
     let mut strict = Decoder::new(Arc::clone(schema), config).unwrap();
     let (mut read, mut refused) = (0, 0);
@@ -128,11 +133,13 @@ fn damaged_random_events_are_read_alike_by_both_paths() {
         let rows = rows(&mut random, &schema, 12);
         let changes = changes(&mut random, &schema, &rows);
         let schemas = random.random_bool(0.2);
-        let config = EncoderConfig::new("shop", Connector::Mysql, Converter::Json { schemas }, "run");
+        let config =
+            EncoderConfig::new("shop", Connector::Mysql, Converter::Json { schemas }, "run").with_profile(Profile::exact());
         let mut sink = RecordList::default();
         Encoder::new(&config, Arc::clone(&schema), "shop.inventory.random").unwrap().encode(&changes, &mut sink).unwrap();
         let values: Vec<Vec<u8>> = sink.records().iter().filter_map(|r| r.value.clone()).collect();
-        let (read, refused) = compare(&mut random, &schema, schemas, &values, 400);
+        let (read, refused) =
+            compare(&mut random, &schema, DecoderConfig::new(Converter::Json { schemas }, Profile::exact()), &values, 400);
         assert!(read > 100 && refused > 50, "{read} read, {refused} refused");
     });
 }
@@ -140,16 +147,17 @@ fn damaged_random_events_are_read_alike_by_both_paths() {
 #[test]
 fn damaged_recorded_events_are_read_alike_by_both_paths() {
     let events = load("mysql-default");
+    let config = |schemas| DecoderConfig::new(Converter::Json { schemas }, Profile::default());
     seeds(30, |mut random| {
         let event = events.iter().filter(|e| e.value.is_some()).collect::<Vec<_>>().choose(&mut random).copied().unwrap();
         let schema = schema_of(event);
         let alike = events.iter().filter(|e| e.topic == event.topic && e.value.is_some() && schema_of(e) == schema);
         let values: Vec<Vec<u8>> = alike.map(|e| e.value.clone().unwrap().into_bytes()).collect();
-        compare(&mut random, &schema, true, &values, 150);
+        compare(&mut random, &schema, config(true), &values, 150);
         let payloads: Vec<Vec<u8>> = values
             .iter()
             .map(|v| serde_json::from_slice::<serde_json::Value>(v).unwrap()["payload"].to_string().into_bytes())
             .collect();
-        compare(&mut random, &schema, false, &payloads, 300);
+        compare(&mut random, &schema, config(false), &payloads, 300);
     });
 }
