@@ -233,14 +233,14 @@ pub(crate) async fn begin_not_before(conn: &mut Connection, emitted: &Watermark)
     loop {
         match conn.server.kind {
             ServerKind::Mysql => {
-                if emitted == emitted {
+                if Watermark::Transactions(conn.visible_transactions().await?).includes(emitted) {
                     return Ok(None);
                 }
             }
             ServerKind::Mariadb => {
                 if let Some(place) = conn.open_view().await? {
                     let at = Watermark::At(place);
-                    if at == at {
+                    if at.includes(emitted) {
                         return Ok(Some(at));
                     }
                     conn.close_view().await?;
