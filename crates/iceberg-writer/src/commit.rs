@@ -4,14 +4,14 @@ use crate::catalog::{Expired, ExpiredKind, Swap};
 use crate::delta::DeltaFiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::{evolved, same};
-use crate::manifests::ManifestSet;
+use crate::manifests::{ManifestSet, load_manifest};
 use crate::table::{Recent, State, Table};
 use crate::upkeep::expiry;
 use cdc_core::TableSchema;
 use iceberg::MetadataLocation;
 use iceberg::spec::{
-    DataContentType, DataFile, MAIN_BRANCH, ManifestFile, Operation, Schema, Snapshot, SnapshotReference, SnapshotRetention,
-    Summary, TableMetadata,
+    DataContentType, DataFile, MAIN_BRANCH, ManifestContentType, ManifestFile, Operation, Schema, Snapshot, SnapshotReference,
+    SnapshotRetention, Summary, TableMetadata,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -136,11 +136,11 @@ impl Table {
     /// # Errors
     /// See [`CommitError`].
     pub async fn commit(&self, commit: &Commit) -> Result<Table, CommitError> {
-        let schema = self.check(commit)?;
+        let schema = self.check(commit).await?;
         let snapshot_id = self.new_snapshot_id();
         let mut set = ManifestSet::new(&self.0, schema.clone().map_or_else(|| Arc::clone(self.schema()), Arc::new), snapshot_id);
         let result = match self.prepare(commit, schema, snapshot_id, &mut set).await {
-            Ok(prepared) => self.swap(prepared, &mut set.written).await,
+            Ok(prepared) => self.swap(prepared, &mut set.written, commit.deltas.iter().any(|d| !d.is_empty())).await,
             Err(e) => Err(CommitError::Refused(e)),
         };
         match result {
@@ -194,6 +194,7 @@ impl Table {
     /// [`CommitError::Refused`] with [`ErrorKind::Schema`] names the column that cannot be changed so.
     pub async fn evolve(&self, wanted: &TableSchema) -> Result<Table, CommitError> {
         let Some(schema) = evolved(self.schema(), wanted, self.has_rows())? else { return Ok(self.clone()) };
+        self.check_dropped(&schema).await?;
         let s = &self.0;
         let what = || format!("changing the columns of table {}", s.name);
         let built = TableMetadata::clone(&s.metadata)
@@ -209,7 +210,7 @@ impl Table {
             recent: s.recent.clone(),
         };
         let mut written = Vec::new();
-        let result = self.swap(prepared, &mut written).await;
+        let result = self.swap(prepared, &mut written, false).await;
         if matches!(result, Err(CommitError::Conflict | CommitError::Refused(_))) {
             for path in &written {
                 s.catalog.delete_quietly(path).await;
@@ -219,7 +220,7 @@ impl Table {
     }
 
     /// The new schema of this commit, if it brings one.
-    fn check(&self, commit: &Commit) -> Result<Option<Schema>> {
+    async fn check(&self, commit: &Commit) -> Result<Option<Schema>> {
         let s = &self.0;
         let invalid = |why: String| Error::new(ErrorKind::Invalid, format!("commit to table {}: {why}", s.name));
         if commit.truncate && !commit.deltas.is_empty() {
@@ -235,6 +236,11 @@ impl Table {
             Some(wanted) => evolved(self.schema(), wanted, self.has_rows() && !commit.truncate)?,
             None => None,
         };
+        if let Some(new) = &schema
+            && !commit.truncate
+        {
+            self.check_dropped(new).await?;
+        }
         let current = schema.as_ref().unwrap_or_else(|| self.schema());
         for delta in &commit.deltas {
             if delta.table_uuid != s.metadata.uuid() {
@@ -257,6 +263,31 @@ impl Table {
             return Err(invalid("a tag of this commit is a branch".to_owned()));
         }
         Ok(schema)
+    }
+
+    /// A column that live delete files compare cannot be dropped: Iceberg Java could not read the table any more.
+    async fn check_dropped(&self, new: &Schema) -> Result<()> {
+        let fields = self.schema().as_struct().fields();
+        let dropped: Vec<_> = fields.iter().filter(|f| new.as_struct().field_by_id(f.id).is_none()).collect();
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        for file in self.0.manifests.iter().filter(|m| m.content == ManifestContentType::Deletes) {
+            let manifest = load_manifest(&self.0, file).await?;
+            for ids in manifest.entries().iter().filter(|e| e.is_alive()).filter_map(|e| e.data_file().equality_ids()) {
+                if let Some(field) = dropped.iter().find(|f| ids.contains(&f.id)) {
+                    return Err(Error::new(
+                        ErrorKind::Schema,
+                        format!(
+                            "column {} of table {} cannot be dropped: rows were deleted by it, and other engines could not read the table without it; \
+                             truncate or rebuild the table with its new key",
+                            field.name, self.0.name
+                        ),
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn prepare(&self, commit: &Commit, schema: Option<Schema>, id: i64, set: &mut ManifestSet<'_>) -> Result<Prepared> {
@@ -325,7 +356,7 @@ impl Table {
         files.map(|path| Expired { path, kind: ExpiredKind::Metadata, due_ms }).collect()
     }
 
-    async fn swap(&self, prepared: Prepared, written: &mut Vec<String>) -> Result<Table, CommitError> {
+    async fn swap(&self, prepared: Prepared, written: &mut Vec<String>, with_data: bool) -> Result<Table, CommitError> {
         let s = &self.0;
         let what = || format!("writing the metadata of table {}", s.name);
         let next = match MetadataLocation::from_str(&s.location) {
@@ -335,8 +366,12 @@ impl Table {
         };
         let to = next.to_string();
         written.push(to.clone());
+        cdc_failpoint::hit("table-before-metadata");
         prepared.metadata.write_to(s.catalog.file_io(), &next).await.map_err(|e| Error::iceberg(what(), e))?;
+        let folders = ["metadata", "data"].into_iter().take(if with_data { 2 } else { 1 });
+        s.catalog.sync_folders(folders.map(|f| format!("{}/{f}", s.metadata.location())).collect()).await?;
         let uuid = s.metadata.uuid().to_string();
+        cdc_failpoint::hit("table-after-metadata");
         match s.catalog.swap(&s.name, &uuid, &s.location, &to, &prepared.expired).await {
             Swap::Done => Ok(Table(Arc::new(State {
                 catalog: s.catalog.clone(),
@@ -366,12 +401,10 @@ impl Table {
     fn new_snapshot_id(&self) -> i64 {
         loop {
             let (a, b) = uuid::Uuid::new_v4().as_u64_pair();
-        cdc_failpoint::hit("table-before-metadata");
             let id = i64::try_from((a ^ b) >> 1).unwrap_or(1);
             if id != 0 && self.0.metadata.snapshot_by_id(id).is_none() {
                 return id;
             }
-        cdc_failpoint::hit("table-after-metadata");
         }
     }
 }

@@ -31,12 +31,14 @@ pub enum Durability {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct LocalStorage {
     durability: Durability,
+    #[serde(default)]
+    folders_by_caller: bool,
 }
 
 impl LocalStorage {
     /// Storage with this durability.
     pub fn new(durability: Durability) -> Self {
-        Self { durability }
+        Self { durability, folders_by_caller: false }
     }
 }
 
@@ -45,12 +47,15 @@ impl LocalStorage {
 pub struct LocalStorageFactory {
     /// Of all files.
     pub durability: Durability,
+    /// Folders are not flushed after each file: the caller flushes them once, before it names the files anywhere.
+    #[serde(default)]
+    pub folders_by_caller: bool,
 }
 
 #[typetag::serde(name = "iceberg-writer-local")]
 impl StorageFactory for LocalStorageFactory {
     fn build(&self, _config: &StorageConfig) -> iceberg::Result<Arc<dyn Storage>> {
-        Ok(Arc::new(LocalStorage::new(self.durability)))
+        Ok(Arc::new(LocalStorage { durability: self.durability, folders_by_caller: self.folders_by_caller }))
     }
 }
 
@@ -108,24 +113,24 @@ struct Pending {
     file: File,
     temporary: PathBuf,
     place: PathBuf,
-    durability: Durability,
+    storage: LocalStorage,
     named: bool,
 }
 
 impl Pending {
-    fn create(place: PathBuf, durability: Durability) -> iceberg::Result<Self> {
+    fn create(place: PathBuf, storage: LocalStorage) -> iceberg::Result<Self> {
         let folder = place.parent().unwrap_or(Path::new("/"));
         let name = place.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let temporary = folder.join(format!(".{name}.{}.part", uuid::Uuid::new_v4().simple()));
         let file = match File::create_new(&temporary) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                create_folders(folder, durability)?;
+                create_folders(folder, storage.durability)?;
                 File::create_new(&temporary)
             }
             other => other,
         }
         .map_err(|e| failed("create", &temporary, e))?;
-        Ok(Self { file, temporary, place, durability, named: false })
+        Ok(Self { file, temporary, place, storage, named: false })
     }
 
     fn write(&mut self, bytes: &[u8]) -> iceberg::Result<()> {
@@ -133,12 +138,13 @@ impl Pending {
     }
 
     fn finish(mut self) -> iceberg::Result<()> {
-        if self.durability == Durability::Disk {
+        if self.storage.durability == Durability::Disk {
             self.file.sync_data().map_err(|e| failed("flush", &self.place, e))?;
         }
         fs::rename(&self.temporary, &self.place).map_err(|e| failed("write", &self.place, e))?;
         self.named = true;
-        if self.durability == Durability::Disk
+        if self.storage.durability == Durability::Disk
+            && !self.storage.folders_by_caller
             && let Some(folder) = self.place.parent()
         {
             sync_folder(folder)?;
@@ -154,6 +160,12 @@ impl Drop for Pending {
             let _ = fs::remove_file(&self.temporary);
         }
     }
+}
+
+/// Flushes folders, so that the names of the files in them survive a power cut.
+pub(crate) async fn sync_folders(locations: Vec<String>) -> crate::Result<()> {
+    let flushed = blocking(move || locations.iter().try_for_each(|l| sync_folder(&local_path(l)?))).await;
+    flushed.map_err(|e| Error::iceberg("flushing a table's folders", e))
 }
 
 fn sync_folder(folder: &Path) -> iceberg::Result<()> {
@@ -176,7 +188,7 @@ const BUFFER: usize = 1 << 20;
 
 struct LocalWriter {
     place: PathBuf,
-    durability: Durability,
+    storage: LocalStorage,
     buffer: Vec<u8>,
     pending: Option<Pending>,
     closed: bool,
@@ -185,11 +197,11 @@ struct LocalWriter {
 impl LocalWriter {
     async fn flush(&mut self, last: bool) -> iceberg::Result<()> {
         let (pending, buffer) = (self.pending.take(), std::mem::take(&mut self.buffer));
-        let (place, durability) = (self.place.clone(), self.durability);
+        let (place, storage) = (self.place.clone(), self.storage.clone());
         self.pending = blocking(move || {
             let mut pending = match pending {
                 Some(pending) => pending,
-                None => Pending::create(place, durability)?,
+                None => Pending::create(place, storage)?,
             };
             pending.write(&buffer)?;
             if last {
@@ -287,9 +299,9 @@ impl Storage for LocalStorage {
     }
 
     async fn write(&self, path: &str, bs: Bytes) -> iceberg::Result<()> {
-        let (path, durability) = (local_path(path)?, self.durability);
+        let (path, storage) = (local_path(path)?, self.clone());
         blocking(move || {
-            let mut pending = Pending::create(path, durability)?;
+            let mut pending = Pending::create(path, storage)?;
             pending.write(&bs)?;
             pending.finish()
         })
@@ -299,7 +311,7 @@ impl Storage for LocalStorage {
     async fn writer(&self, path: &str) -> iceberg::Result<Box<dyn FileWrite>> {
         Ok(Box::new(LocalWriter {
             place: local_path(path)?,
-            durability: self.durability,
+            storage: self.clone(),
             buffer: Vec::new(),
             pending: None,
             closed: false,

@@ -135,16 +135,26 @@ async fn a_new_key_column_comes_after_a_truncate_and_old_deletes_still_hold_in_o
 }
 
 #[tokio::test]
-async fn a_dropped_key_column_is_still_compared_by_the_deletes_that_name_it() {
+async fn a_column_that_live_deletes_compare_is_not_dropped_but_is_read_where_another_engine_dropped_it() {
     let lake = Lake::new().await;
     let s = Arc::new(schema(1, vec![column(1, "a", INT, false), column(2, "b", INT, false)], &[0]));
     let t = lake.table(&s).await;
     let t = write(&t, &s, vec![ints(&[1, 2]), ints(&[10, 20])], Op::Create).await;
     let t = write(&t, &s, vec![ints(&[1]), ints(&[10])], Op::Delete).await;
     let s2 = Arc::new(schema(2, vec![column(2, "b", INT, false)], &[0]));
-    let t = t.evolve(&s2).await.unwrap();
-    assert_eq!(all(&t).await, ["20"]);
-    assert_eq!(t.scan().count().await.unwrap(), 1);
+    for e in [refused(t.evolve(&s2).await), refused(t.commit(&Commit::new().with_schema(Arc::clone(&s2))).await)] {
+        assert_eq!(e.kind(), ErrorKind::Schema);
+        assert!(e.to_string().contains("column a of table shop.orders cannot be dropped"), "{e}");
+    }
+    // Another engine does it all the same, behind our back.
+    let metadata = iceberg::spec::TableMetadata::clone(t.metadata()).into_builder(None);
+    let metadata = metadata.add_current_schema(iceberg_writer::iceberg_schema(&s2).unwrap()).unwrap().build().unwrap().metadata;
+    std::fs::write(t.metadata_location().strip_prefix("file://").unwrap(), serde_json::to_vec(&metadata).unwrap()).unwrap();
+    let theirs = lake.reopened().await.load_table(t.name()).await.unwrap().unwrap();
+    assert_eq!(all(&theirs).await, ["20"]);
+    assert_eq!(theirs.scan().count().await.unwrap(), 1);
+    let emptied = t.commit(&Commit::new().with_truncate().with_schema(s2)).await.unwrap();
+    assert_eq!(emptied.schema().as_struct().fields().len(), 1);
 }
 
 #[tokio::test]

@@ -23,7 +23,9 @@ impl Lake {
     }
 
     pub async fn with_upkeep(upkeep: Upkeep) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let mut dir = tempfile::tempdir().unwrap();
+        // Kept, another engine can read what a test left: TMPDIR says where.
+        dir.disable_cleanup(std::env::var_os("KEEP_LAKES").is_some());
         let clock = ManualClock::at_ms(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64);
         let catalog = open(dir.path(), config(&clock, upkeep)).await;
         Self { dir, catalog, clock }

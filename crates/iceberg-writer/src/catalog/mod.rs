@@ -6,7 +6,7 @@ mod sqlite;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::iceberg_schema;
-use crate::storage::{Durability, LocalStorageFactory, local_path};
+use crate::storage::{Durability, LocalStorageFactory, local_path, sync_folders};
 use crate::table::Table;
 use crate::upkeep::Upkeep;
 use cdc_core::TableSchema;
@@ -158,7 +158,8 @@ impl Catalog {
     pub async fn open_sqlite(path: impl AsRef<Path>, warehouse: impl AsRef<str>, config: CatalogConfig) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let folder = local_path_or_relative(warehouse.as_ref())?;
-        let file_io = FileIOBuilder::new(Arc::new(LocalStorageFactory { durability: config.durability })).build();
+        let file_io =
+            FileIOBuilder::new(Arc::new(LocalStorageFactory { durability: config.durability, folders_by_caller: true })).build();
         let pool = sqlite::open(&path, config.busy_timeout, config.durability == Durability::Disk).await?;
         Ok(Self(Arc::new(Shared {
             config,
@@ -258,6 +259,7 @@ impl Catalog {
             .write_to(&self.0.file_io, &at)
             .await
             .map_err(|e| Error::iceberg(format!("writing the metadata of {name}"), e))?;
+        self.sync_folders(vec![format!("{}/metadata", metadata.location())]).await?;
         self.create_namespace(&name.namespace).await?;
         let at = at.to_string();
         let inserted = {
@@ -304,6 +306,14 @@ impl Catalog {
             .await
             .map_err(|e| self.sqlite("write", e))?;
         Ok(done.rows_affected() > 0)
+    }
+
+    /// Before a file is named by the catalog, its own name must be on the disk.
+    pub(crate) async fn sync_folders(&self, locations: Vec<String>) -> Result<()> {
+        match self.0.config.durability {
+            Durability::Disk => sync_folders(locations).await,
+            Durability::Process => Ok(()),
+        }
     }
 
     pub(crate) fn file_io(&self) -> &FileIO {
