@@ -48,7 +48,7 @@ pub(crate) struct Engine {
 
 enum Woken {
     Consumer,
-    Job(Option<Done>),
+    Job(Option<Box<Done>>),
     Keyless(Option<crate::snapshot::KeylessRows>),
     Event(Result<(), LogFailure>),
     Tick,
@@ -106,7 +106,7 @@ impl Engine {
                     Ok(_) => Woken::Consumer,
                     Err(_) => return Ok(()),
                 },
-                done = jobs.next(), if !jobs.is_empty() => Woken::Job(done),
+                done = jobs.next(), if !jobs.is_empty() => Woken::Job(done.map(Box::new)),
                 rows = Keyless::next(keyless.as_mut()), if !full => Woken::Keyless(rows),
                 event = wait_for_event(log), if read => Woken::Event(event),
                 () = tokio::time::sleep_until(tick) => Woken::Tick,
@@ -119,7 +119,7 @@ impl Engine {
                         return Ok(());
                     }
                 }
-                Woken::Job(Some(done)) => self.job_done(done)?,
+                Woken::Job(Some(done)) => self.job_done(*done)?,
                 Woken::Job(None) => {
                     return Err(Error::new(ErrorKind::Other, "reading a table ended in a defect of this program"));
                 }

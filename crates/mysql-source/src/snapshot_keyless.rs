@@ -25,7 +25,7 @@ enum Step {
     /// The server is asked for a place.
     Asking,
     /// The stream goes to that place. MariaDB: where a view is open.
-    Approaching { at: LogCoordinate, view: Option<Connection> },
+    Approaching { at: LogCoordinate, view: Option<Box<Connection>> },
     /// The stream stands there; a view is opened, if the log does not go on meanwhile.
     Opening,
     /// The view is read.
@@ -46,11 +46,11 @@ impl Engine {
     /// Between transactions: begins with the next table, or stops the stream where a view is or can be.
     pub(crate) fn keyless_step(&mut self) -> Result<()> {
         let Some(keyless) = &mut self.keyless else {
-            if let Some(table) = self.keyless_queue.pop_front() {
-                if self.stream.tables.get(table).is_some_and(|t| t.phase == Phase::Keyless) {
-                    self.keyless = Some(Keyless { table, tries: 0, step: Step::Asking, held: None });
-                    self.jobs.spawn(Job::KeylessPlace);
-                }
+            if let Some(table) = self.keyless_queue.pop_front()
+                && self.stream.tables.get(table).is_some_and(|t| t.phase == Phase::Keyless)
+            {
+                self.keyless = Some(Keyless { table, tries: 0, step: Step::Asking, held: None });
+                self.jobs.spawn(Job::KeylessPlace);
             }
             return Ok(());
         };
@@ -59,10 +59,10 @@ impl Engine {
             Step::Approaching { at, view } if at_or_after(here, at) => {
                 let exactly = at_or_after(at, here);
                 match view.take() {
-                    Some(view) if exactly => self.read_view(view),
+                    Some(view) if exactly => self.read_view(*view),
                     // The stream was ahead of the view: what it has sent is not in there.
                     Some(view) => {
-                        self.close(view);
+                        self.close(*view);
                         self.look_again();
                         Ok(())
                     }
@@ -82,7 +82,7 @@ impl Engine {
     /// The server has said where a view is, or where its log ended.
     pub(crate) fn keyless_place(&mut self, at: LogCoordinate, view: Option<Connection>) -> Result<()> {
         if let Some(keyless) = &mut self.keyless {
-            keyless.step = Step::Approaching { at, view };
+            keyless.step = Step::Approaching { at, view: view.map(Box::new) };
         }
         Ok(())
     }

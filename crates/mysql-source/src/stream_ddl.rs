@@ -8,6 +8,7 @@ use crate::stream::Stream;
 use crate::stream_table::{Captured, Phase};
 use cdc_core::{BarrierKind, Result, SourceItem, StopReason, TableId, TableSchema};
 use std::collections::BTreeSet;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 impl Stream {
@@ -25,7 +26,7 @@ impl Stream {
             Statement::Xa => return self.xa(&text),
             Statement::CreateTable { table, if_not_exists, or_replace } => {
                 if or_replace {
-                    self.gone(&[table.clone()], &[table.clone()], "it was replaced")?;
+                    self.gone(from_ref(&table), from_ref(&table), "it was replaced")?;
                 }
                 self.created(&table, if_not_exists && !or_replace, &text)?;
                 // CREATE TABLE ... SELECT: its rows and its commit follow.
@@ -162,7 +163,7 @@ impl Stream {
 
     fn altered(&mut self, alter: &AlterTable, ddl: &str) -> Result<()> {
         if let Some(to) = alter.renamed_to.as_ref().filter(|to| **to != alter.table) {
-            self.gone(&[alter.table.clone()], &[to.clone()], "it was renamed")?;
+            self.gone(from_ref(&alter.table), from_ref(to), "it was renamed")?;
             return self.created(to, false, ddl);
         }
         let Some(index) = self.index_of(&alter.table) else { return Ok(()) };

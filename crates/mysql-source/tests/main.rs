@@ -3,6 +3,7 @@
 
 mod support;
 
+mod odd;
 mod reader;
 mod refusals;
 mod restart;

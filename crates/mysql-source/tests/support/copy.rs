@@ -173,12 +173,17 @@ impl Copy {
             let columns: Vec<String> = schema
                 .columns
                 .iter()
-                .map(|c| match c.logical_type {
-                    LogicalType::Binary => format!("HEX(`{}`)", c.name),
-                    _ => format!("CAST(`{}` AS CHAR)", c.name),
+                .map(|c| (c.name.replace('`', "``"), &c.logical_type))
+                .map(|(name, logical)| match logical {
+                    LogicalType::Binary => format!("HEX(`{name}`)"),
+                    LogicalType::Timestamp { .. } | LogicalType::TimestampTz { .. } => {
+                        format!("CAST(CAST(`{name}` AS DATETIME(6)) AS CHAR)")
+                    }
+                    LogicalType::Boolean | LogicalType::Bits { .. } => format!("HEX(`{name}` + 0)"),
+                    _ => format!("CAST(`{name}` AS CHAR)"),
                 })
                 .collect();
-            let sql = format!("SELECT {} FROM `{table}`", columns.join(", "));
+            let sql = format!("SELECT {} FROM `{}`", columns.join(", "), table.replace('`', "``"));
             let rows: Vec<mysql_async::Row> = conn.query(sql).await.unwrap();
             let mut theirs: Vec<Row> =
                 rows.iter().map(|r| (0..columns.len()).map(|i| r.get::<Option<String>, _>(i).unwrap()).collect()).collect();

@@ -1,0 +1,139 @@
+//! Names, keys and statements that are not everyday.
+
+use crate::support::{Copy, both, config, run};
+use mysql_source::MysqlSource;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_names_and_keys_of_every_kind_are_walked_in_small_chunks() {
+    both("odd", async |server, database| {
+        let mut admin = server.admin(database).await;
+        run(
+            &mut admin,
+            &[
+                "CREATE TABLE `or``der s; --` (`select` INT, `ä ö` VARCHAR(9), `x``y` INT NULL, PRIMARY KEY (`select`, `ä ö`)) CHARACTER SET utf8mb4",
+                "INSERT INTO `or``der s; --` VALUES (1, 'a', NULL), (1, 'b', 2), (2, 'A', NULL), (2, 'ß', 4), (3, '', 5)",
+                "CREATE TABLE words (w VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_swedish_ci PRIMARY KEY, n INT)",
+                "INSERT INTO words VALUES ('Zebra', 1), ('apfel', 2), ('Äpfel', 3), ('banane', 4), ('ende', 5)",
+                "CREATE TABLE moments (t TIMESTAMP(6), d DATETIME(3), y YEAR, u BIGINT UNSIGNED, v DATE NULL, PRIMARY KEY (t, d, y, u))",
+                "INSERT INTO moments VALUES ('2024-01-01 00:00:00.000001', '2024-01-01', 2024, 18446744073709551615, NULL), \
+                 ('2024-01-01 00:00:00.000001', '2024-01-01', 2024, 1, '2020-02-29'), ('2030-01-01 00:00:00.5', '1000-01-01', 1901, 0, NULL)",
+                "CREATE TABLE uniq (a INT NOT NULL, b VARCHAR(9) NOT NULL, c INT, UNIQUE KEY z (b, a), KEY (c))",
+                "INSERT INTO uniq VALUES (1, 'x', 1), (2, 'x', 1), (1, 'y', NULL)",
+                "CREATE TABLE bits (k BIT(12) PRIMARY KEY, v INT)",
+                "INSERT INTO bits VALUES (b'1', 1), (b'100000000', 2), (b'111111111111', 3)",
+            ],
+        )
+        .await;
+        let config = config(&server, database).chunk_rows(2).snapshot_threads(1).build().unwrap();
+        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+        let mut copy = Copy::default();
+        copy.catch_up(&mut source, &config).await;
+        run(
+            &mut admin,
+            &[
+                // The same key for the server, another one by its bytes.
+                "UPDATE words SET w = 'ZEBRA' WHERE w = 'zebra'",
+                "UPDATE uniq SET b = 'z', c = 3 WHERE a = 1 AND b = 'x'",
+                "DELETE FROM `or``der s; --` WHERE `select` = 2",
+                "DELETE FROM bits WHERE v = 2",
+            ],
+        )
+        .await;
+        copy.catch_up(&mut source, &config).await;
+        let bits = &copy.table(database, "bits").ops;
+        assert_eq!(*bits, [('d', 1), ('r', 3)].into());
+        run(&mut admin, &["DROP TABLE bits"]).await;
+        copy.assert_equals(&server, database).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_swapped_is_read_anew_and_xa_stops_its_table_alone() {
+    both("swap", async |server, database| {
+        let mut admin = server.admin(database).await;
+        run(
+            &mut admin,
+            &[
+                "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9))",
+                "CREATE TABLE u (id INT PRIMARY KEY)",
+                "INSERT INTO t VALUES (1, 'old'), (2, 'old')",
+            ],
+        )
+        .await;
+        let config = config(&server, database).build().unwrap();
+        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+        let mut copy = Copy::default();
+        copy.catch_up(&mut source, &config).await;
+        run(
+            &mut admin,
+            &[
+                "CREATE TABLE _t_new (id BIGINT PRIMARY KEY, v VARCHAR(20), w INT)",
+                "INSERT INTO _t_new SELECT id, v, 7 FROM t",
+                "RENAME TABLE t TO _t_old, _t_new TO t",
+                "INSERT INTO t VALUES (3, 'new', 8)",
+                "CREATE TABLE made AS SELECT id + 1 AS a FROM t",
+            ],
+        )
+        .await;
+        copy.catch_up(&mut source, &config).await;
+        run(&mut admin, &["DELETE FROM t WHERE id = 1", "INSERT INTO made VALUES (9)"]).await;
+        copy.catch_up(&mut source, &config).await;
+        copy.assert_equals(&server, database).await;
+        assert_eq!(copy.table(database, "t").stop, None);
+
+        run(
+            &mut admin,
+            &[
+                "XA START 'x'",
+                "INSERT INTO u VALUES (1)",
+                "XA END 'x'",
+                "XA PREPARE 'x'",
+                "XA COMMIT 'x'",
+                "INSERT INTO t VALUES (4, 'on', 9)",
+            ],
+        )
+        .await;
+        copy.catch_up(&mut source, &config).await;
+        copy.assert_equals(&server, database).await;
+        let stop = copy.table(database, "u").stop.clone().expect("u goes on");
+        assert!(stop.contains("XA"), "{stop}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_without_a_key_is_read_exactly_once_on_a_server_that_does_not_rest() {
+    both("keyless", async |server, database| {
+        let mut admin = server.admin(database).await;
+        run(
+            &mut admin,
+            &["CREATE TABLE k (a INT, b VARCHAR(20))", "CREATE TABLE other (id INT PRIMARY KEY AUTO_INCREMENT, v INT)"],
+        )
+        .await;
+        let values: Vec<String> = (0..2_000).map(|i| format!("({}, 'v{}')", i % 50, i % 7)).collect();
+        run(&mut admin, &[&format!("INSERT INTO k VALUES {}", values.join(","))]).await;
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (stopped, mut conn) = (stop.clone(), server.admin(database).await);
+        let writer = tokio::spawn(async move {
+            let mut n = 0;
+            while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                n += 1;
+                run(&mut conn, &[&format!("INSERT INTO k VALUES ({n}, 'live')"), "INSERT INTO other (v) VALUES (1)"]).await;
+                // The writers of a shop rest at times, too: a moment is all that is needed.
+                tokio::time::sleep(std::time::Duration::from_millis(n % 20)).await;
+            }
+        });
+        let config = config(&server, database).build().unwrap();
+        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+        let mut copy = Copy::default();
+        copy.until(&mut source, "the snapshot", Copy::is_settled).await;
+        let before = copy.events();
+        copy.until(&mut source, "changes after it", |c| c.events() > before + 10).await;
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        writer.await.unwrap();
+        copy.catch_up(&mut source, &config).await;
+        copy.assert_equals(&server, database).await;
+    })
+    .await;
+}
