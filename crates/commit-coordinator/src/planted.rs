@@ -34,7 +34,7 @@ pub type Discard<F> = Box<dyn Fn(&F) + Send + Sync>;
 /// Which bug is planted: none.
 #[cfg(not(feature = "planted-bugs"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Planted;
+pub(crate) struct Planted {}
 
 #[cfg(feature = "planted-bugs")]
 macro_rules! planted {

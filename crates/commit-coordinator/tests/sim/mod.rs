@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 pub type Planted = commit_coordinator::Planted;
 #[cfg(not(feature = "planted-bugs"))]
 #[derive(Clone, Copy, Default)]
-pub struct Planted;
+pub struct Planted(());
 
 /// What goes wrong for good in a history, and which refusals must follow.
 const DISASTERS: &[(&str, &[&str])] = &[
