@@ -45,8 +45,8 @@ impl EventSink for EventRecords<'_> {
                 None => context,
                 Some((change, range)) => {
                     let value = self.records.arena().get(range.clone()).unwrap_or_default().to_vec();
-                    let mut list: Vec<(&str, &[u8])> = event.context.iter().collect();
-                    list.push((change.header(), &value));
+                    let mut list: Vec<(&str, &[u8])> = vec![(change.header(), &value)];
+                    list.extend(event.context.iter());
                     self.records.headers(&list)?
                 }
             };

@@ -69,7 +69,7 @@ impl Lakehouse {
 /// Asks a child to end and waits for it; kills it after `patience`.
 pub async fn end(child: &mut Child, patience: Duration) -> Result<ExitStatus> {
     if let Some(pid) = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) {
-        drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
     }
     match tokio::time::timeout(patience, child.wait()).await {
         Ok(status) => Ok(status?),
