@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Tables,
     /// List the snapshots of a table.
     Snapshots(SnapshotsArgs),
+    /// Look into the log of a mirror that is not running: topics, offsets, records as JSON.
+    Log(LogArgs),
 }
 
 #[derive(Debug, Args)]
@@ -130,4 +132,25 @@ pub(crate) struct SnapshotsArgs {
     /// Show at most so many, the newest first.
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  lakehouse log                                          the topics\n  lakehouse log inventory.inventory.orders --from 120    their records, one JSON object a line"
+)]
+pub(crate) struct LogArgs {
+    /// The topic whose records are printed; without it, the topics are.
+    pub(crate) topic: Option<String>,
+    /// The first offset.
+    #[arg(long, value_name = "OFFSET", default_value_t = 0)]
+    pub(crate) from: i64,
+    /// At most so many records.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// The partition.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) partition: i32,
+    /// Print the headers too.
+    #[arg(long)]
+    pub(crate) headers: bool,
 }

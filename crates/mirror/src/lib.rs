@@ -7,6 +7,8 @@ mod config;
 mod database;
 mod error;
 mod event_records;
+mod log_view;
+mod log_tail;
 mod mirror;
 mod progress_topic;
 mod sink;
@@ -17,6 +19,7 @@ pub use catalog_view::{CatalogSnapshot, CatalogTable, StatusReport, TableReport,
 pub use config::{ForeignWrites, LogConfig, LogKind, MirrorConfig, Secret, SinkConfig, SourceConfig};
 pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE, check, discover};
 pub use error::{BoxError, Error, ErrorKind, Result};
+pub use log_view::{LogPartition, LogRange, LogTopic, LogView};
 pub use mirror::Mirror;
 pub use status::{MirrorStatus, SourceStatus, TablePhase, TableStatus};
 pub use verify::{ColumnDifference, Difference, DifferenceKind, TableVerdict, VerifyOptions, VerifyReport, verify};

@@ -1,0 +1,59 @@
+//! `lakehouse log`.
+
+use super::read_config;
+use crate::Outcome;
+use crate::arguments::{Global, LogArgs};
+use crate::text_table::{TextTable, grouped};
+use mirror::{LogRange, LogTopic, LogView, Result};
+use std::io::{ErrorKind, Write};
+
+pub(crate) async fn run(global: &Global, args: &LogArgs) -> Result<Outcome> {
+    let log = LogView::open(&read_config(global)?).await?;
+    let Some(topic) = &args.topic else {
+        let topics = log.topics().await?;
+        if global.json {
+            println!("{}", serde_json::json!({ "topics": topics }));
+        } else {
+            print_topics(&topics);
+        }
+        return Ok(Outcome::Done);
+    };
+    let mut range = LogRange::default();
+    range.partition = args.partition;
+    range.from = args.from;
+    range.limit = args.limit.unwrap_or(u64::MAX);
+    range.headers = args.headers;
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout());
+    let printed = log.print(topic, range, &mut out).await;
+    match printed.map(|_| out.flush()) {
+        Ok(Ok(())) => Ok(Outcome::Done),
+        // Whoever read the records has seen enough: `lakehouse log orders | head`.
+        Ok(Err(e)) if e.kind() == ErrorKind::BrokenPipe => Ok(Outcome::Done),
+        Err(e) if is_broken_pipe(&e) => Ok(Outcome::Done),
+        Ok(Err(e)) => Err(mirror::Error::new(mirror::ErrorKind::Unavailable, format!("the records cannot be written out: {e}"))),
+        Err(e) => Err(e),
+    }
+}
+
+fn is_broken_pipe(e: &mirror::Error) -> bool {
+    let cause = std::error::Error::source(e).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == ErrorKind::BrokenPipe)
+}
+
+fn print_topics(topics: &[LogTopic]) {
+    println!("{} topics; lakehouse log TOPIC prints the records", topics.len());
+    let mut out = TextTable::new(&["topic", ">partition", ">first", ">next", "keeps"]);
+    for t in topics {
+        let keeps = if t.compacted { "the newest of each key" } else { "all, until applied and retained" };
+        for p in &t.partitions {
+            out.row([
+                t.topic.clone(),
+                p.partition.to_string(),
+                grouped(u64::try_from(p.first).unwrap_or(0)),
+                grouped(u64::try_from(p.next).unwrap_or(0)),
+                keeps.to_owned(),
+            ]);
+        }
+    }
+    print!("{}", out.render());
+}
