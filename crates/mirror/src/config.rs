@@ -23,8 +23,23 @@ pub struct MirrorConfig {
     pub log: LogConfig,
     /// The tables.
     pub sink: SinkConfig,
+    /// What of it this process does.
+    pub halves: Halves,
     /// Settings that were accepted and ignored, a line each.
     pub notes: Vec<String>,
+}
+
+/// The halves of a mirror, with the log between them. Not a key of the file: a local log belongs to one process at a time, so halves in
+/// two processes would take turns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Halves {
+    /// From the database into the tables.
+    #[default]
+    Both,
+    /// From the database into the log. No table is opened, nothing in the log is ever let go.
+    Source,
+    /// From the log into the tables. No server is asked; the log must have been written by a source half with the same `topic.prefix`.
+    Sink,
 }
 
 /// The database to mirror. Names in brackets are the file's keys.
@@ -161,6 +176,7 @@ impl MirrorConfig {
                 foreign_writes: ForeignWrites::Stop,
                 memory_budget: 128 << 20,
             },
+            halves: Halves::Both,
             notes: Vec::new(),
         }
     }

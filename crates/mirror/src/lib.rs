@@ -1,13 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod capture;
-mod catalog_view;
 mod clock;
 mod config;
 mod database;
 mod error;
 mod event_records;
-mod log_view;
 mod log_tail;
 mod mirror;
 mod progress_topic;
@@ -15,11 +13,9 @@ mod sink;
 mod status;
 mod verify;
 
-pub use catalog_view::{CatalogSnapshot, CatalogTable, StatusReport, TableReport, catalog_snapshots, catalog_tables, status};
-pub use config::{ForeignWrites, LogConfig, LogKind, MirrorConfig, Secret, SinkConfig, SourceConfig};
+pub use config::{ForeignWrites, Halves, LogConfig, LogKind, MirrorConfig, Secret, SinkConfig, SourceConfig};
 pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE, check, discover};
 pub use error::{BoxError, Error, ErrorKind, Result};
-pub use log_view::{LogPartition, LogRange, LogTopic, LogView};
 pub use mirror::Mirror;
 pub use status::{MirrorStatus, SourceStatus, TablePhase, TableStatus};
 pub use verify::{ColumnDifference, Difference, DifferenceKind, TableVerdict, VerifyOptions, VerifyReport, verify};

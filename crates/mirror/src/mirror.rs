@@ -2,8 +2,9 @@
 
 use crate::capture::{Captured, Fenced};
 use crate::clock::now_ms;
-use crate::config::{LogKind, MirrorConfig};
+use crate::config::{Halves, LogKind, MirrorConfig};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log_tail::LogTail;
 use crate::progress_topic::ProgressState;
 use crate::sink::{ProgressFollower, TableHandle, TableProgressReport, TableTask, mirrored_name};
 use crate::status::{MirrorStatus, SourceStatus, StatusFile, TablePhase, TableStatus};
@@ -39,6 +40,7 @@ const SMALLEST_SPAN: usize = 1 << 20;
 /// Dropping it without [`stop`](Self::stop) ends it like a crash would: nothing is lost, the next start goes on.
 pub struct Mirror {
     source: MysqlSourceConfig,
+    halves: Halves,
     /// Every table begins with its rows.
     first_rows: bool,
     status: watch::Receiver<MirrorStatus>,
@@ -69,29 +71,19 @@ impl Mirror {
         let prefix = config.source.topic_prefix.clone();
         let router = TopicRouter::new(&prefix);
         let progress_topic = router.progress_topic();
-        let fenced = Fenced::open(Arc::clone(&log), router).await?;
-        let source = MysqlSource::start(source_config.clone(), fenced.state.recovered()).await?;
-        let connector = match source.server().kind {
-            ServerKind::Mysql => Connector::Mysql,
-            ServerKind::Mariadb => Connector::Mariadb,
-            other => {
-                return Err(Error::new(
-                    ErrorKind::Other,
-                    format!("a server of the kind {other:?} cannot be mirrored by this version"),
-                ));
-            }
+        let halves = config.halves;
+        let capture_stop = watch::channel(false).0;
+        let (capturing, state, captured) = if halves == Halves::Sink {
+            let (tail, state, captured) = LogTail::open(Arc::clone(&log), progress_topic.clone()).await?;
+            (tokio::spawn(tail.run(capture_stop.subscribe())), state, captured)
+        } else {
+            start_capture(&source_config, prefix, router, &log, &capture_stop).await?
         };
-        let run_id = uuid::Uuid::now_v7().to_string();
-        let encoder =
-            EncoderConfig::new(prefix, connector, Converter::Json { schemas: false }, run_id).with_profile(Profile::exact());
-        let (capture, state, captured) = fenced.begin(encoder).await?;
 
         let (stop, stopping) = watch::channel(false);
         let (status, status_seen) = watch::channel(MirrorStatus::default());
         let (end, ended) = watch::channel(None);
         let follower = ProgressFollower::new(Arc::clone(&log), progress_topic, state);
-        let capture_stop = watch::channel(false).0;
-        let capturing = tokio::spawn(capture.run(source, capture_stop.subscribe()));
         let supervisor = Supervisor {
             config,
             log,
@@ -111,7 +103,7 @@ impl Mirror {
             let result = supervisor.run(capturing).await;
             end.send_replace(Some(End(result.err().map(|e| (e.kind(), e.to_string())))));
         });
-        Ok(Self { source: source_config, first_rows, status: status_seen, stop, ended, task })
+        Ok(Self { source: source_config, halves, first_rows, status: status_seen, stop, ended, task })
     }
 
     /// The state now.
@@ -127,9 +119,22 @@ impl Mirror {
     /// Returns when everything that the server had committed when this was called is in the tables, first snapshots included.
     /// Tables that have stopped are not waited for.
     ///
+    /// With [`Halves::Source`] it is enough that the log has it; with [`Halves::Sink`], where no server is asked, the tables need what
+    /// the log had when this was called.
+    ///
     /// # Errors
     /// Those that end the mirror, and those of asking the server.
     pub async fn caught_up(&self) -> Result<()> {
+        if self.halves == Halves::Sink {
+            let mut status = self.watch();
+            status.mark_unchanged();
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() { return self.ended().await },
+                ended = self.ended() => return ended,
+            }
+            let goal = log_ends(&status.borrow());
+            return self.applied(status, goal).await;
+        }
         let position = mysql_source::current_position(&self.source).await?;
         // Without a snapshot a table is not known before its first change.
         let expected: Vec<String> = match self.first_rows {
@@ -137,25 +142,34 @@ impl Mirror {
             false => Vec::new(),
         };
         let mut status = self.watch();
-        let mut goal: Option<BTreeMap<String, i64>> = None;
         loop {
-            {
+            let goal = {
                 let now = status.borrow_and_update();
                 let known = expected.iter().all(|name| now.tables.contains_key(name));
-                if goal.is_none() && known && now.contains(&position) {
-                    goal = Some(now.tables.iter().map(|(name, t)| (name.clone(), t.log_end)).collect());
-                }
-                let reached = |(name, end): (&String, &i64)| {
-                    now.tables.get(name).is_some_and(|t| t.applied >= *end || t.phase == TablePhase::Stopped)
-                };
-                if goal.as_ref().is_some_and(|goal| goal.iter().all(reached)) {
-                    return Ok(());
-                }
+                (known && now.contains(&position)).then(|| log_ends(&now))
+            };
+            match goal {
+                Some(_) if self.halves == Halves::Source => return Ok(()),
+                Some(goal) => return self.applied(status, goal).await,
+                None => tokio::select! {
+                    changed = status.changed() => if changed.is_err() { return self.ended().await },
+                    ended = self.ended() => return ended,
+                },
             }
-            tokio::select! {
-                changed = status.changed() => if changed.is_err() { return self.ended().await },
-                ended = self.ended() => return ended,
-            }
+        }
+    }
+
+    /// Returns when every table has its records before these offsets, or has stopped.
+    async fn applied(&self, mut status: watch::Receiver<MirrorStatus>, goal: BTreeMap<String, i64>) -> Result<()> {
+        let reached = |now: &MirrorStatus| {
+            goal.iter()
+                .all(|(name, end)| now.tables.get(name).is_some_and(|t| t.applied >= *end || t.phase == TablePhase::Stopped))
+        };
+        let waited = async { status.wait_for(reached).await.is_ok() };
+        tokio::select! {
+            biased;
+            true = waited => Ok(()),
+            ended = self.ended() => ended,
         }
     }
 
@@ -190,6 +204,37 @@ impl MirrorStatus {
         let reached = self.source.position.as_ref().is_some_and(|p| p >= position);
         reached && self.tables.values().all(|t| matches!(t.phase, TablePhase::Streaming | TablePhase::Stopped))
     }
+}
+
+/// Connects the source and begins to write what it says, behind what a predecessor left.
+async fn start_capture(
+    source_config: &MysqlSourceConfig,
+    prefix: String,
+    router: TopicRouter,
+    log: &Arc<dyn ChangeLog>,
+    stop: &watch::Sender<bool>,
+) -> Result<(JoinHandle<Result<()>>, ProgressState, watch::Receiver<Captured>)> {
+    let fenced = Fenced::open(Arc::clone(log), router).await?;
+    let source = MysqlSource::start(source_config.clone(), fenced.state.recovered()).await?;
+    let connector = match source.server().kind {
+        ServerKind::Mysql => Connector::Mysql,
+        ServerKind::Mariadb => Connector::Mariadb,
+        other => {
+            return Err(Error::new(
+                ErrorKind::Other,
+                format!("a server of the kind {other:?} cannot be mirrored by this version"),
+            ));
+        }
+    };
+    let run_id = uuid::Uuid::now_v7().to_string();
+    let encoder =
+        EncoderConfig::new(prefix, connector, Converter::Json { schemas: false }, run_id).with_profile(Profile::exact());
+    let (capture, state, captured) = fenced.begin(encoder).await?;
+    Ok((tokio::spawn(capture.run(source, stop.subscribe())), state, captured))
+}
+
+fn log_ends(status: &MirrorStatus) -> BTreeMap<String, i64> {
+    status.tables.iter().map(|(name, t)| (name.clone(), t.log_end)).collect()
 }
 
 async fn open_log(config: &MirrorConfig) -> Result<Arc<dyn ChangeLog>> {
@@ -267,7 +312,8 @@ impl Supervisor {
             Some(captured) => captured,
             None => joined(capturing.await),
         };
-        if captured.is_ok() && outcome.is_ok() && !*self.stopping.borrow() {
+        let has_tables = self.config.halves != Halves::Source;
+        if captured.is_ok() && outcome.is_ok() && has_tables && !*self.stopping.borrow() {
             self.drain().await; // a source that ends by itself has said all: `snapshot.mode` = `initial_only`
         }
         outcome = outcome.and(captured);
@@ -314,6 +360,9 @@ impl Supervisor {
 
     /// Gives every table of the progress topic a task of its own.
     fn start_tables(&mut self) -> Result<()> {
+        if self.config.halves == Halves::Source {
+            return Ok(());
+        }
         let progress = self.follower.now();
         let waiting: Vec<_> =
             progress.tables.iter().filter(|(id, t)| !self.tables.contains_key(*id) && t.topic().is_some()).collect();
@@ -358,6 +407,9 @@ impl Supervisor {
         for (id, topic) in &captured.topics {
             let entry = match self.tables.get(id) {
                 Some(handle) => describe(id, topic, &handle.report.borrow(), &captured, &progress),
+                None if self.config.halves == Halves::Source => {
+                    describe(id, topic, &TableProgressReport::default(), &captured, &progress)
+                }
                 // Not started yet; or, at the end, no longer: its last words are there.
                 None => self.status.borrow().tables.get(&id.to_string()).cloned().unwrap_or_default(),
             };
@@ -388,7 +440,10 @@ impl Supervisor {
         }
         let captured = self.captured.borrow();
         let by_source = |id: &TableId| captured.stops.iter().any(|s| s.table == *id);
-        let all = !self.tables.is_empty() && self.tables.iter().all(|(id, h)| stopped(h).is_some() || by_source(id));
+        let all = match self.config.halves {
+            Halves::Source => !captured.topics.is_empty() && captured.topics.keys().all(by_source),
+            _ => !self.tables.is_empty() && self.tables.iter().all(|(id, h)| stopped(h).is_some() || by_source(id)),
+        };
         all.then_some(Ok(()))
     }
 }
