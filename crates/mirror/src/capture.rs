@@ -5,8 +5,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event_records::EventRecords;
 use crate::progress_topic::ProgressState;
 use cdc_core::{
-    Barrier, BarrierKind, ChangeSource, GenerationState, Mark, OffsetVector, Progress, SchemaVersion, SourceBatch, SourceItem,
-    SourcePosition, TableId, TableSchema, TableStop, TopicRouter,
+    Barrier, BarrierKind, ChangeSource, GenerationState, Mark, OffsetVector, Progress, ProgressKey, SchemaVersion, SourceBatch,
+    SourceItem, SourcePosition, TableId, TableSchema, TableStop, TopicRouter,
 };
 use change_log::{Append, ChangeLog, Producer, Records, RecordsBuilder, TopicSpec, Transaction};
 use debezium_format::{Encoder, EncoderConfig};
@@ -66,6 +66,8 @@ struct History {
 struct Draft {
     events: Vec<(String, RecordsBuilder)>,
     progress: Vec<Progress>,
+    /// Progress records that no longer hold.
+    gone: Vec<ProgressKey>,
     count: u64,
 }
 
@@ -201,8 +203,8 @@ impl Capture {
             .filter(|(_, builder)| !builder.is_empty())
             .map(|(topic, builder)| Append { topic, partition: 0, records: builder.finish() })
             .collect();
-        let progress = progress_records(&draft.progress)?;
-        self.progress_next += draft.progress.len() as i64;
+        let progress = progress_records(&draft.progress, &draft.gone)?;
+        self.progress_next += (draft.progress.len() + draft.gone.len()) as i64;
         appends.push(Append { topic: self.router.progress_topic(), partition: 0, records: progress });
         self.draft.position = Some(batch.position);
         self.draft.events += draft.count;
@@ -258,7 +260,13 @@ impl Capture {
                 if generation.number != known.history.generation {
                     known.history.generation = generation.number;
                     known.history.generation_began = known.here();
+                    // A table that begins anew is no longer stopped.
+                    if self.draft.stops.iter().any(|s| s.table == generation.table) {
+                        self.draft.stops.retain(|s| s.table != generation.table);
+                        draft.gone.push(ProgressKey::Stop { table: generation.table.clone() });
+                    }
                 }
+                let known = self.known(&generation.table)?;
                 generation.began_at = known.history.generation_began.clone();
                 match &mut generation.state {
                     GenerationState::Complete { ended_at } => {
@@ -337,11 +345,15 @@ fn key_ids(schema: &TableSchema) -> Vec<i32> {
     schema.key_columns().map(|c| c.field_id).collect()
 }
 
-fn progress_records(progress: &[Progress]) -> Result<Records> {
+fn progress_records(progress: &[Progress], gone: &[ProgressKey]) -> Result<Records> {
     let mut builder = RecordsBuilder::new();
     let headers = builder.headers(&[])?;
+    let fault = |e: serde_json::Error| Error::new(ErrorKind::Other, format!("a progress record cannot be written: {e}"));
+    for key in gone {
+        let key = serde_json::to_vec(key).map_err(fault)?;
+        builder.push(Some(&key), None, headers, crate::clock::now_ms())?;
+    }
     for item in progress {
-        let fault = |e: serde_json::Error| Error::new(ErrorKind::Other, format!("a progress record cannot be written: {e}"));
         let key = serde_json::to_vec(&item.key()).map_err(fault)?;
         let value = serde_json::to_vec(item).map_err(fault)?;
         builder.push(Some(&key), Some(&value), headers, crate::clock::now_ms())?;

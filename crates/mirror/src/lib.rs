@@ -1,21 +1,25 @@
 #![doc = include_str!("../README.md")]
 
 mod capture;
+mod catalog_view;
 mod clock;
 mod config;
 mod database;
 mod error;
 mod event_records;
 mod log_tail;
+mod log_view;
 mod mirror;
 mod progress_topic;
 mod sink;
 mod status;
 mod verify;
 
+pub use catalog_view::{CatalogSnapshot, CatalogTable, StatusReport, TableReport, catalog_snapshots, catalog_tables, status};
 pub use config::{ForeignWrites, Halves, LogConfig, LogKind, MirrorConfig, Secret, SinkConfig, SourceConfig};
 pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE, check, discover};
 pub use error::{BoxError, Error, ErrorKind, Result};
+pub use log_view::{LogPartition, LogRange, LogTopic, LogView};
 pub use mirror::Mirror;
 pub use status::{MirrorStatus, SourceStatus, TablePhase, TableStatus};
 pub use verify::{ColumnDifference, Difference, DifferenceKind, TableVerdict, VerifyOptions, VerifyReport, verify};

@@ -88,7 +88,11 @@ fn print(report: &VerifyReport, show: usize) {
             );
         }
         for (column, count) in &t.mapped {
-            println!("{}.{column}: {} zero dates, which are NULL in the mirror, or 1970-01-01 where the column cannot be NULL", t.table, grouped(*count));
+            println!(
+                "{}.{column}: {} zero dates, which are NULL in the mirror, or 1970-01-01 where the column cannot be NULL",
+                t.table,
+                grouped(*count)
+            );
         }
     }
 }

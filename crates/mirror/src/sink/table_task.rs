@@ -10,7 +10,7 @@ use cdc_core::{TableId, TableSchema};
 use change_log::ChangeLog;
 use commit_coordinator::{
     Coordinator, CoordinatorSettings, CoordinatorStatus, Environment, Refusal, SystemEnvironment, Worker, WorkerParts,
-    WorkerSettings,
+    WorkerSettings, run_table,
 };
 use iceberg_writer::{Catalog, TableName, TableOptions};
 use std::sync::Arc;
@@ -85,9 +85,10 @@ impl TableTask {
         let mut settings = CoordinatorSettings::new(&self.sink.id, &self.topic);
         settings.foreign_writes = writes;
         settings.generation = progress.complete_generation();
+        // It ends when its worker has: what the worker offers last is committed.
+        let (_never_stop, stop) = watch::channel(false);
         let (coordinator, transport) =
-            Coordinator::new(Arc::clone(&table), log.clone(), Arc::clone(&environment), settings, self.stop.clone())
-                .map_err(wrap)?;
+            Coordinator::new(Arc::clone(&table), log.clone(), Arc::clone(&environment), settings, stop).map_err(wrap)?;
         let mut status = coordinator.status();
         let columns = Columns {
             source_table: self.source_table.clone(),
@@ -135,19 +136,22 @@ impl TableTask {
             }
             std::future::pending::<()>().await;
         };
-        let working = async {
-            let (coordinated, worked) = tokio::join!(coordinator.run(), worker.run(self.stop.clone()));
-            // A refusal reaches both; the coordinator's words come first.
-            coordinated.and(worked.map(drop))
-        };
+        let working = run_table(coordinator, worker, self.stop.clone());
         let ended = tokio::select! {
-            ended = working => ended,
+            ended = working => ended.map(drop),
             () = watching => Ok(()),
             failed = columns.follow() => failed,
         };
         let last = status.borrow().clone();
         report.send_modify(|r| r.coordinator = last);
-        ended.map_err(wrap)
+        match ended {
+            // Asked to stop before the outcome of the last commit was known: the next start reads it from the table.
+            Err(e) if e.kind() == commit_coordinator::ErrorKind::Interrupted && *self.stop.borrow() => {
+                tracing::warn!(table = %self.source_table, error = %e, "stopped before the last commit was confirmed");
+                Ok(())
+            }
+            ended => ended.map_err(wrap),
+        }
     }
 
     fn first_schema(&self) -> Result<TableSchema> {
