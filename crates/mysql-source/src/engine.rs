@@ -141,7 +141,7 @@ impl Engine {
         if let Err(failure) = arrived {
             return self.log_failed(failure);
         }
-        for _ in 0..EVENTS_AT_ONCE {
+        for n in 1..=EVENTS_AT_ONCE {
             let Some(log) = &mut self.log else { return Ok(()) };
             let event = self.reader.read(log.raw())?;
             self.stream.event(&event)?;
@@ -150,7 +150,8 @@ impl Engine {
             let full =
                 held.bytes >= self.config.memory_bytes / 2 || held.rows >= self.config.batch_rows || self.stream.must_split();
             let stop_here = self.stream.settled() && (full || self.has_business());
-            if stop_here || self.stream.must_split() {
+            // What is polled must be taken in: an event stays with the driver only as long as it was not asked for.
+            if stop_here || self.stream.must_split() || n == EVENTS_AT_ONCE {
                 return Ok(());
             }
             let Some(log) = &mut self.log else { return Ok(()) };
