@@ -2,6 +2,7 @@
 //! binary as a child process, and clocks.
 
 pub mod binary;
+pub mod process;
 pub mod server;
 
 use std::path::{Path, PathBuf};
