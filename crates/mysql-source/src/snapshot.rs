@@ -1,8 +1,8 @@
 //! The reading of tables beside the stream: jobs on connections of their own, and what becomes of their results.
 
-use crate::chunk::{Chunk, ChunkFailure, ChunkRange, KeyValue, Watermark, begin_not_before, read_all, read_chunk, table_name};
+use crate::chunk::{Chunk, ChunkFailure, ChunkRange, KeyValue, Watermark, begin_not_before, read_all, read_chunk};
 use crate::config::MysqlSourceConfig;
-use crate::connection::{Connection, ServerKind};
+use crate::connection::{Connection, ServerKind, quoted};
 use crate::decode_buffers::RowBuffers;
 use crate::discover::{DiscoveredTable, list_tables};
 use crate::schema_read::{TableRead, read_table};
@@ -164,27 +164,43 @@ async fn view_at_end(connection: &mut Connection, emitted: &Watermark) -> Result
     connection.log_end().await
 }
 
+/// The tables' columns, and a place of the log up to which they show every change of columns and none that comes after.
+///
+/// A statement is in the log before the server shows what it did. Until then it keeps the table's metadata lock, so a query of the
+/// table waits for it: what was in the log before that query is shown after it. Columns that are the same before the place was
+/// read and after such a query are those of the place.
 async fn describe(connection: &mut Connection, config: &MysqlSourceConfig, tables: &[(usize, TableId)]) -> Result<Found> {
-    let known: BTreeMap<TableId, DiscoveredTable> =
-        list_tables(connection, config).await?.into_iter().map(|t| (t.table.clone(), t)).collect();
-    let mut schemas = BTreeMap::new();
-    for (_, id) in tables.iter().filter(|(_, id)| known.contains_key(id)) {
-        let schema = match read_table(connection, id).await? {
-            TableRead::Schema(schema) => Ok(schema),
-            TableRead::Unsupported(lines) => Err(lines.join("; ")),
-            TableRead::Missing => continue,
-        };
-        let mut has_rows = false;
-        if let Ok(schema) = &schema {
-            let sql = format!("SELECT 1 FROM {} LIMIT 1", table_name(schema));
-            // A table that goes away meanwhile has a DROP in the stream.
-            has_rows = connection.rows("looking for rows", &sql).await.is_ok_and(|rows| !rows.is_empty());
+    let mut before: Option<(BTreeMap<TableId, Described>, LogCoordinate)> = None;
+    loop {
+        let mut with_rows = BTreeSet::new();
+        for (_, id) in tables {
+            let sql = format!("SELECT 1 FROM {}.{} LIMIT 1", quoted(&id.database), quoted(&id.table));
+            // A table that is not there, or goes away meanwhile, has a DROP in the stream.
+            if connection.rows("looking for rows", &sql).await.is_ok_and(|rows| !rows.is_empty()) {
+                with_rows.insert(id);
+            }
         }
-        let (estimated_rows, row_bytes) = known.get(id).map_or((0, 1), |t| (t.estimated_rows, t.row_bytes()));
-        schemas.insert(id.clone(), Described { schema, estimated_rows, row_bytes, has_rows });
+        let known: BTreeMap<TableId, DiscoveredTable> =
+            list_tables(connection, config).await?.into_iter().map(|t| (t.table.clone(), t)).collect();
+        let mut schemas = BTreeMap::new();
+        for (_, id) in tables.iter().filter(|(_, id)| known.contains_key(id)) {
+            let schema = match read_table(connection, id).await? {
+                TableRead::Schema(schema) => Ok(schema),
+                TableRead::Unsupported(lines) => Err(lines.join("; ")),
+                TableRead::Missing => continue,
+            };
+            let has_rows = schema.is_ok() && with_rows.contains(id);
+            let (estimated_rows, row_bytes) = known.get(id).map_or((0, 1), |t| (t.estimated_rows, t.row_bytes()));
+            schemas.insert(id.clone(), Described { schema, estimated_rows, row_bytes, has_rows });
+        }
+        if let Some((earlier, until)) = before.take()
+            && earlier.len() == schemas.len()
+            && earlier.iter().all(|(id, d)| schemas.get(id).is_some_and(|now| now.schema == d.schema))
+        {
+            return Ok(Found::Schemas { tables: tables.to_vec(), schemas, until });
+        }
+        before = Some((schemas, connection.log_end().await?));
     }
-    let until = connection.log_end().await?;
-    Ok(Found::Schemas { tables: tables.to_vec(), schemas, until })
 }
 
 /// What a snapshot needs to go on in the middle; kept as JSON in [`Generation::resume`].
