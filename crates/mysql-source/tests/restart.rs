@@ -104,3 +104,27 @@ async fn a_killed_connection_is_made_again_without_a_gap() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_backlog_that_comes_at_once_is_read_without_a_gap() {
+    both("backlog", async |server, database| {
+        let mut admin = server.admin(database).await;
+        run(&mut admin, &["CREATE TABLE a (id INT PRIMARY KEY, v INT)"]).await;
+        let config = config(&server, database).build().unwrap();
+        let mut copy = Copy::default();
+        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+        copy.catch_up(&mut source, &config).await;
+        drop(source);
+        // Small transactions, five events each: thousands of events wait in the connection, whatever is asked for at a time.
+        for first in (0..2_000).step_by(100) {
+            let inserts: Vec<String> = (first..first + 100).map(|id| format!("INSERT INTO a VALUES ({id}, 1)")).collect();
+            admin.query_drop(inserts.join(";")).await.unwrap();
+        }
+        let before = copy.events();
+        let mut source = MysqlSource::start(config.clone(), copy.state.clone()).await.unwrap();
+        copy.catch_up(&mut source, &config).await;
+        assert_eq!(copy.events() - before, 2_000);
+        copy.assert_equals(&server, database).await;
+    })
+    .await;
+}
