@@ -8,12 +8,12 @@ use crate::log_tail::LogTail;
 use crate::progress_topic::ProgressState;
 use crate::sink::{ProgressFollower, TableHandle, TableProgressReport, TableTask, mirrored_name};
 use crate::status::{MirrorStatus, SourceStatus, StatusFile, TablePhase, TableStatus};
-use cdc_core::{GenerationState, SourcePosition, TableId, TopicRouter};
+use cdc_core::{GenerationState, SourcePosition, StopReason, TableId, TopicRouter};
 use change_log::{ChangeLog, LocalLog, LocalLogConfig, MemoryLog};
 use debezium_format::{Connector, Converter, EncoderConfig, Profile};
 use iceberg_writer::{Catalog, CatalogConfig, TableName};
 use mysql_source::{MysqlSource, MysqlSourceConfig, ServerKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -21,6 +21,8 @@ use tokio::task::JoinHandle;
 
 /// How often the status is brought up to date, in memory and in its file.
 const STATUS_EVERY: Duration = Duration::from_millis(200);
+/// How often the server is asked whether a table that was dropped is there again.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(500);
 /// Tables that share the memory budget at a time; more tables have smaller shares.
 const SMALLEST_SPAN: usize = 1 << 20;
 
@@ -137,16 +139,18 @@ impl Mirror {
         }
         let position = mysql_source::current_position(&self.source).await?;
         // Without a snapshot a table is not known before its first change.
-        let expected: Vec<String> = match self.first_rows {
-            true => mysql_source::discover(&self.source).await?.iter().map(|t| t.table.to_string()).collect(),
-            false => Vec::new(),
+        let mut expected = match self.first_rows {
+            true => self.tables_there().await?,
+            false => BTreeSet::new(),
         };
         let mut status = self.watch();
         loop {
-            let goal = {
+            let (goal, dropped) = {
                 let now = status.borrow_and_update();
-                let known = expected.iter().all(|name| now.tables.contains_key(name));
-                (known && now.contains(&position)).then(|| log_ends(&now))
+                // One that was dropped and is there again is read anew in a moment.
+                let dropped = expected.iter().any(|name| now.tables.get(name).is_some_and(|t| t.dropped));
+                let known = !dropped && expected.iter().all(|name| now.tables.contains_key(name));
+                ((known && now.contains(&position)).then(|| log_ends(&now)), dropped)
             };
             match goal {
                 Some(_) if self.halves == Halves::Source => return Ok(()),
@@ -154,9 +158,19 @@ impl Mirror {
                 None => tokio::select! {
                     changed = status.changed() => if changed.is_err() { return self.ended().await },
                     ended = self.ended() => return ended,
+                    () = tokio::time::sleep(LOOK_AGAIN_EVERY), if dropped => {}
                 },
             }
+            if dropped {
+                let there = self.tables_there().await?;
+                expected.retain(|name| there.contains(name));
+            }
         }
+    }
+
+    /// The captured tables that are on the server now.
+    async fn tables_there(&self) -> Result<BTreeSet<String>> {
+        Ok(mysql_source::discover(&self.source).await?.iter().map(|t| t.table.to_string()).collect())
     }
 
     /// Returns when every table has its records before these offsets, or has stopped.
@@ -374,7 +388,9 @@ impl Supervisor {
                 return Err(Error::new(
                     ErrorKind::Unsafe,
                     format!(
-                        "the tables {other} and {id} would both be {name} in the catalog, where names are lower-cased\n  → leave one of them out with table.exclude.list"
+                        "the tables {other} and {id} would both be {name} in the catalog, where names are lower-cased\n  → leave one of them out: \"table.exclude.list\" = '(?-i){}\\.{}' ((?-i): in this case of letters only)",
+                        regex::escape(&id.database),
+                        regex::escape(&id.table)
                     ),
                 ));
             }
@@ -419,6 +435,7 @@ impl Supervisor {
             let entry = status.tables.entry(stop.table.to_string()).or_default();
             entry.phase = TablePhase::Stopped;
             entry.stopped = Some(stop.message.clone());
+            entry.dropped = stop.reason == StopReason::Dropped;
         }
         if let Some(file) = &self.status_file
             && let Err(e) = file.write(&status)

@@ -58,6 +58,9 @@ pub struct TableStatus {
     pub snapshot_estimate: Option<u64>,
     /// Why it stopped; several lines.
     pub stopped: Option<String>,
+    /// It stopped because the source's table is gone; made anew there, it is followed again.
+    #[serde(default)]
+    pub dropped: bool,
 }
 
 /// What is happening to a table.

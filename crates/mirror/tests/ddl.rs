@@ -1,0 +1,75 @@
+//! Changes of a table's definition: what needs no rows is applied, everything else stops the table, and only that one.
+
+use crate::support::{both, caught_up, headline, stop, stopped};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alter_that_changed_rows_silently_stops_its_table_and_says_how_to_go_on() {
+    both("alter", async |mut f| {
+        f.sql(&[
+            "CREATE TABLE defaulted (id INT PRIMARY KEY, v INT)",
+            "CREATE TABLE converted (id INT PRIMARY KEY, v VARCHAR(20))",
+            "CREATE TABLE fine (id INT PRIMARY KEY, v INT)",
+            "INSERT INTO defaulted VALUES (1, 1), (2, 2)",
+            "INSERT INTO converted VALUES (1, '1'), (2, '2')",
+            "INSERT INTO fine VALUES (1, 1)",
+        ])
+        .await;
+        let mirror = f.caught_up_mirror().await;
+        f.assert_equal().await;
+        f.sql(&[
+            "INSERT INTO defaulted VALUES (3, 3)",
+            "ALTER TABLE defaulted ADD COLUMN status VARCHAR(10) NOT NULL DEFAULT 'new'",
+            "INSERT INTO defaulted VALUES (4, 4, 'paid')",
+            "ALTER TABLE converted MODIFY v INT",
+            "INSERT INTO converted VALUES (3, 3)",
+            "ALTER TABLE fine ADD COLUMN w INT, ADD INDEX (v)",
+            "INSERT INTO fine VALUES (2, 2, 2)",
+        ])
+        .await;
+        caught_up(&mirror).await;
+        for (table, statement) in [("defaulted", "ADD COLUMN status"), ("converted", "MODIFY v INT")] {
+            let name = f.name(table);
+            let message = stopped(&mirror, &name).await;
+            assert!(headline(&message).contains(&name), "the first line names the table: {message}");
+            assert!(message.contains(statement), "{message}");
+            assert!(message.contains(&format!("→ read it again: lakehouse resnapshot {name}")), "{message}");
+        }
+        f.assert_equal_except(&["defaulted", "converted"]).await;
+        assert_eq!(f.table("defaulted").await.scan().count().await.unwrap(), 3, "rows up to the ALTER are in");
+        let status = stop(mirror).await;
+        assert_eq!(status.stopped().count(), 2);
+
+        f.sql(&["INSERT INTO fine VALUES (3, 3, NULL)", "INSERT INTO converted VALUES (4, 4)"]).await;
+        let status = f.once().await;
+        assert_eq!(status.stopped().count(), 2, "a restart must not forget that tables have stopped");
+        f.assert_equal_except(&["defaulted", "converted"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_made_dropped_and_made_again_are_followed() {
+    both("madeanew", async |mut f| {
+        f.sql(&["CREATE TABLE first (id INT PRIMARY KEY)", "INSERT INTO first VALUES (1)"]).await;
+        let mirror = f.caught_up_mirror().await;
+        f.sql(&[
+            "CREATE TABLE later (id INT PRIMARY KEY, v TEXT)",
+            "INSERT INTO later VALUES (1, 'a'), (2, NULL)",
+            "CREATE TABLE copied AS SELECT id + 1 AS n FROM later",
+        ])
+        .await;
+        caught_up(&mirror).await;
+        f.assert_equal().await;
+        f.sql(&[
+            "DROP TABLE later",
+            "CREATE TABLE later (id BIGINT PRIMARY KEY, v TEXT, w DATE)",
+            "INSERT INTO later VALUES (7, 'anew', '2024-02-29')",
+        ])
+        .await;
+        caught_up(&mirror).await;
+        f.assert_equal().await;
+        let status = stop(mirror).await;
+        assert_eq!(status.stopped().count(), 0, "{status:#?}");
+    })
+    .await;
+}

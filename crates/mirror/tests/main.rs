@@ -1,0 +1,15 @@
+//! The whole mirror on real servers, as a user of the library has it: what the tables hold is compared with the source's own SELECT.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod changes;
+mod damage;
+mod ddl;
+mod names;
+mod refusals;
+mod restart;
+mod server_faults;
+mod shop;
+mod snapshot;
+mod space;
+mod support;
+mod types;
