@@ -1,6 +1,8 @@
 """Reads Iceberg tables with DuckDB's iceberg extension, and prints every row in the form of rows.py.
 
-Its known limit: a row whose key is NULL is lost when an equality delete names another key. Deletes cost deletes x rows.
+Its known limits: a row whose key is NULL is lost when an equality delete names another key; two data files in a row, in the
+order of the manifests, of which no row is left end its scan, and the files after them are lost (seen with 1.4.4: one key updated in
+three commits). Deletes cost deletes x rows.
 """
 
 import io

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use cdc_core::{
-    Barrier, Generation, Mark, Progress, ProgressKey, RecoveredState, SchemaVersion, SourcePosition, TableId, TableStop,
+    Barrier, Generation, Mark, OffsetVector, Progress, ProgressKey, RecoveredState, SchemaVersion, SourcePosition, TableId,
+    TableStop,
 };
 use change_log::{ChangeLog, RecordRef};
 use std::collections::BTreeMap;
@@ -29,6 +30,12 @@ impl TableProgress {
     /// The topic of the table's changes.
     pub(crate) fn topic(&self) -> Option<&str> {
         self.schemas.values().next_back().map(|s| s.topic.as_str())
+    }
+
+    /// The number of the last barrier at or before these offsets; 0 if there is none.
+    pub(crate) fn last_barrier_before(&self, offsets: &OffsetVector) -> u64 {
+        let before = |b: &&Barrier| b.at.iter().all(|(p, at)| offsets.get(p).is_some_and(|end| at <= end));
+        self.barriers.values().rfind(before).map_or(0, |b| b.number)
     }
 }
 

@@ -61,8 +61,10 @@ async fn a_database_that_is_not_there_is_said_at_once() {
         config.source.database_include = Some("no_such_database".to_owned());
         let (kind, message) = failure(config).await;
         assert_eq!(kind, ErrorKind::Configuration, "{message}");
-        assert!(headline(&message).contains("no_such_database"), "{message}");
-        assert!(message.contains("→"), "{message}");
+        let expected =
+            format!("no database of 127.0.0.1:{} matches database.include.list and database.exclude.list", f.server.port);
+        assert_eq!(headline(&message), expected);
+        assert!(message.contains(" sees ") && message.contains("→ check the name against SHOW DATABASES"), "{message}");
     })
     .await;
 }

@@ -78,7 +78,7 @@ async fn a_snapshot_that_was_cut_goes_on_and_reads_no_row_twice() {
             run(&mut conn, &[&format!("INSERT INTO t VALUES {}", values.join(","))]).await;
         }
         let mut config = f.config();
-        config.source.snapshot_fetch_size = 50;
+        config.source.snapshot_fetch_size = 400;
         let name = f.name("t");
         let mut cuts = 0;
         loop {

@@ -86,7 +86,7 @@ impl RowPlan {
             return Err(DecodeError::new(DecodeErrorKind::LayoutMismatch, message));
         }
         let metadata = map.metadata()?;
-        let mut numbers = Numbers::default();
+        let mut numbers = Numbers { years_too: years_are_numeric(&layouts, &schema, &metadata), ..Numbers::default() };
         let columns = layouts
             .iter()
             .zip(&schema.columns)
@@ -371,11 +371,39 @@ fn unknown_member(of: &str, number: u64, count: usize) -> DecodeError {
 /// Counts columns of a kind, as the optional metadata does.
 #[derive(Default)]
 struct Numbers {
+    /// Years are among the numeric columns.
+    years_too: bool,
     numeric: usize,
     text: usize,
     enum_or_set: usize,
     enums: usize,
     sets: usize,
+}
+
+/// True if the server counts years among the numeric columns: MariaDB does, MySQL does not, and the event does not say whose it is. They
+/// are counted if the known schema fits only then.
+fn years_are_numeric(layouts: &[ColumnLayout], schema: &TableSchema, metadata: &TableMetadata<'_>) -> bool {
+    let fits = |years_too: bool| {
+        let mut numeric = 0usize;
+        layouts.iter().zip(&schema.columns).all(|(layout, column)| {
+            let year = layout.column_type == t::YEAR;
+            if !(is_numeric(layout.column_type) || (years_too && year)) {
+                return true;
+            }
+            let told = metadata.unsigned(numeric);
+            numeric = numeric.saturating_add(1);
+            match (&column.logical_type, told) {
+                (LogicalType::Integer { unsigned, .. }, Some(told)) => told == *unsigned,
+                (_, Some(told)) => told || !year,
+                (_, None) => true,
+            }
+        })
+    };
+    layouts.iter().any(|l| l.column_type == t::YEAR) && !fits(false) && fits(true)
+}
+
+fn is_numeric(column_type: u8) -> bool {
+    matches!(column_type, t::TINY | t::SHORT | t::INT24 | t::LONG | t::LONGLONG | t::NEWDECIMAL | t::FLOAT | t::DOUBLE)
 }
 
 /// Compares what the server tells beyond the layout with the known schema.
@@ -394,7 +422,8 @@ fn check_metadata(
     }
     let next = |n: &mut usize| std::mem::replace(n, n.saturating_add(1));
     match layout.column_type {
-        t::TINY | t::SHORT | t::INT24 | t::LONG | t::LONGLONG | t::NEWDECIMAL | t::FLOAT | t::DOUBLE => {
+        t::YEAR if n.years_too => n.numeric = n.numeric.saturating_add(1),
+        numeric if is_numeric(numeric) => {
             let told = metadata.unsigned(next(&mut n.numeric));
             if let (Some(told), LogicalType::Integer { unsigned, .. }) = (told, &column.logical_type)
                 && told != *unsigned

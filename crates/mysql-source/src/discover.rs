@@ -1,6 +1,7 @@
 use crate::config::MysqlSourceConfig;
 use crate::connection::{Connection, text};
-use cdc_core::{Result, TableId};
+use crate::error::problem;
+use cdc_core::{ErrorKind, Result, TableId};
 
 /// A table of the server, as far as it tells without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,30 @@ const DATABASES_OF_THE_SERVER: [&str; 4] = ["mysql", "sys", "information_schema"
 /// True for the server's own databases, which are never captured.
 pub(crate) fn is_system_database(name: &str) -> bool {
     DATABASES_OF_THE_SERVER.iter().any(|d| d.eq_ignore_ascii_case(name))
+}
+
+/// Refuses to begin where no database of the server can hold a captured table: the name is wrong, or the user does not see it.
+pub(crate) async fn require_database(conn: &mut Connection, config: &MysqlSourceConfig) -> Result<()> {
+    let rows = conn.rows("listing databases", "SELECT schema_name FROM information_schema.schemata ORDER BY schema_name").await?;
+    let there: Vec<String> = rows.iter().filter_map(|r| text(r, 0)).filter(|name| !is_system_database(name)).collect();
+    if there.iter().any(|name| config.tables.matches_database(name)) {
+        return Ok(());
+    }
+    let shown = there.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let found = match there.len() {
+        0 => format!("{} sees none", config.user),
+        1..=10 => format!("{} sees {shown}", config.user),
+        n => format!("{} sees {n}: {shown}, ...", config.user),
+    };
+    Err(problem(
+        ErrorKind::Configuration,
+        format!("no database of {} matches database.include.list and database.exclude.list", config.address()),
+        &[&found],
+        &[
+            "check the name against SHOW DATABASES; a user sees only databases that it may read",
+            "make the database first: it may be empty",
+        ],
+    ))
 }
 
 /// As [`discover`], on a connection.

@@ -1,6 +1,6 @@
 use crate::config::{MysqlSourceConfig, SnapshotMode};
 use crate::connection::{Connection, ServerInfo, ServerKind};
-use crate::discover::list_tables;
+use crate::discover::{list_tables, require_database};
 use crate::engine::Engine;
 use crate::preflight::require;
 use crate::snapshot::Resume;
@@ -35,6 +35,7 @@ impl MysqlSource {
     ///
     /// # Errors
     /// - [`ErrorKind::Unavailable`]: the server cannot be reached or is not set up; the message has the statement that helps.
+    /// - [`ErrorKind::Configuration`]: there is no database that could be captured.
     /// - [`ErrorKind::Unsafe`]: it cannot go on after the recovered position (purged or reset logs, another server).
     pub async fn start(config: MysqlSourceConfig, recovered: RecoveredState) -> Result<Self> {
         let mut connection = Connection::open(&config).await?;
@@ -46,7 +47,10 @@ impl MysqlSource {
                 check_resumable(&mut connection, &config, &position, false).await?;
                 on_this_server(position, &server)
             }
-            None => first_position(&mut connection, &config).await?,
+            None => {
+                require_database(&mut connection, &config).await?;
+                first_position(&mut connection, &config).await?
+            }
         };
         let start = match server.kind {
             ServerKind::Mysql => DumpStart::After(&position.transactions),

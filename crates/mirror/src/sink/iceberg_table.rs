@@ -74,6 +74,7 @@ impl MirroredTable {
                 Ok(())
             }
             Err(CommitError::Conflict) => Ok(()), // the next commit brings the columns
+            Err(CommitError::Refused(e)) if is_another(&e) => Ok(()), // or says that there is no such table
             Err(CommitError::Unknown(e) | CommitError::Refused(e)) => Err(wrap(e)),
         }
     }
@@ -84,18 +85,13 @@ impl MirroredTable {
             None => self.catalog.load_table(&self.name).await.map_err(wrap)?,
             Some(table) => match table.refresh().await {
                 Ok(table) => Some(table),
-                Err(e) if e.kind() == TableErrorKind::NotFound && self.is_gone().await? => None,
-                // Another table of this name: the protocol compares UUIDs, and refuses.
-                Err(e) if e.kind() == TableErrorKind::ForeignTable => self.catalog.load_table(&self.name).await.map_err(wrap)?,
+                // None, or another table of this name: the protocol compares UUIDs, and refuses.
+                Err(e) if is_another(&e) => self.catalog.load_table(&self.name).await.map_err(wrap)?,
                 Err(e) => return Err(wrap(e)),
             },
         };
         (*self.lock()).clone_from(&table);
         Ok(table)
-    }
-
-    async fn is_gone(&self) -> Result<bool> {
-        Ok(!self.catalog.tables().await.map_err(wrap)?.contains(&self.name))
     }
 
     fn describe(&self, table: &Table) -> Result<Head<String>> {
@@ -133,6 +129,11 @@ fn predecessor(table: &Table) -> Option<BTreeMap<String, BTreeMap<i32, i64>>> {
     let has_offsets =
         |summary: &std::collections::HashMap<String, String>| summary.keys().any(|k| k.starts_with(CONNECT_OFFSETS));
     table.ancestry().find(|s| has_offsets(&s.summary().additional_properties)).map(|_| BTreeMap::new())
+}
+
+/// The table is not in the catalog any more, or another one has its name.
+fn is_another(e: &iceberg_writer::Error) -> bool {
+    matches!(e.kind(), TableErrorKind::NotFound | TableErrorKind::ForeignTable)
 }
 
 fn wrap(e: iceberg_writer::Error) -> Error {
@@ -196,6 +197,8 @@ impl MirrorTable for MirroredTable {
                 Ok(head)
             }
             Err(CommitError::Conflict) => Err(SwapError::Conflict),
+            // The head is read again then, and what has become of the table is refused in the protocol's words.
+            Err(CommitError::Refused(e)) if is_another(&e) => Err(SwapError::Conflict),
             Err(CommitError::Unknown(e)) => Err(SwapError::Unknown(wrap(e))),
             Err(CommitError::Refused(e)) => Err(SwapError::Failed(wrap(e))),
         }

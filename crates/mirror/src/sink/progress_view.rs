@@ -90,7 +90,7 @@ impl TableProgressView {
         Some(CompleteGeneration {
             number: generation.number,
             began_at: spans(topic, began),
-            barrier: table.barriers.values().rev().find(|b| before(&b.at)).map_or(0, |b| b.number),
+            barrier: table.last_barrier_before(began),
             schema_version: table.schemas.values().rev().find(|s| before(&s.starts_at)).map_or(1, |s| s.schema.version),
         })
     }

@@ -213,12 +213,17 @@ impl Columns {
         let mut done = 0;
         loop {
             let progress = self.progress.now();
-            let newest = progress.tables.get(&self.source_table).and_then(|t| t.schemas.values().next_back());
+            let table = progress.tables.get(&self.source_table);
+            let newest = table.and_then(|t| t.schemas.values().next_back());
             if let Some(newest) = newest.filter(|v| v.schema.version > done) {
-                // Rows of older versions must be in first: they are written under the columns that they had.
+                // What is older must be in first: rows are written under the columns that they had, and a table that was made
+                // anew is emptied before it gets columns that its old rows could not have.
+                let barrier = table.map_or(0, |t| t.last_barrier_before(&newest.starts_at));
                 let applied = |status: &CoordinatorStatus| {
-                    let next = |p: i32| status.checkpoint.as_ref().and_then(|c| c.next(&self.topic, p));
-                    newest.starts_at.iter().all(|(p, at)| next(*p).is_some_and(|next| next >= *at))
+                    status.checkpoint.as_ref().is_some_and(|c| {
+                        let reached = |(p, at): (&i32, &i64)| c.next(&self.topic, *p).is_some_and(|next| next >= *at);
+                        c.barrier >= barrier && newest.starts_at.iter().all(reached)
+                    })
                 };
                 if self.committed.wait_for(applied).await.is_err() {
                     return std::future::pending().await; // the coordinator has ended, and says why
