@@ -189,7 +189,8 @@ where
         self
     }
 
-    /// Works until it is asked to stop; then cuts the open span, offers it, and waits for the answer.
+    /// Works until it is asked to stop; then reads once more, so that one that had kept up leaves nothing behind, cuts the open span,
+    /// offers it, and waits for the answer.
     ///
     /// # Errors
     /// A refusal ([`Error::refusal`]), or an error of a part of another kind than [`ErrorKind::Unavailable`]: the table is
@@ -341,9 +342,7 @@ where
                     return Ok(next);
                 }
             }
-            if *stop.borrow() {
-                return Ok(Next::Stop);
-            }
+            let last_pass = *stop.borrow();
             // A position is covered once every lane was read to a high watermark asked for after the position was known.
             let position = self.parts.progress.position();
             let (mut moved, mut at_end, mut blocked) = (false, true, Vec::new());
@@ -362,6 +361,9 @@ where
             }
             if at_end && reading.whole && position.is_some() {
                 reading.covered = position;
+            }
+            if last_pass {
+                return Ok(Next::Stop);
             }
             let open = reading.lanes.iter().any(|l| l.at > l.from);
             let barrier = self.parts.progress.barrier(reading.barrier.saturating_add(1));

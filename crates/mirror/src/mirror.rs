@@ -200,7 +200,8 @@ impl Mirror {
         }
     }
 
-    /// Asks the mirror to stop and waits until it has: what was captured is durable, what was offered is committed.
+    /// Asks the mirror to stop and waits until it has: what was captured is durable, and committed if its table had kept up; the next
+    /// start goes on with the rest.
     ///
     /// # Errors
     /// What ended it before.
@@ -343,6 +344,7 @@ impl Supervisor {
             self.last_reports(table, report);
         }
         self.publish();
+        self.catalog.close().await;
         outcome
     }
 

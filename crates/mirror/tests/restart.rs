@@ -84,6 +84,7 @@ async fn a_stopped_mirror_left_nothing_uncommitted() {
         let mut config = f.config();
         config.sink.commit_interval = Duration::from_secs(3600);
         let mirror = start(config).await;
+        caught_up(&mirror).await;
         f.sql(&["INSERT INTO t VALUES (2), (3)"]).await;
         let captured = |s: &mirror::MirrorStatus| s.source.events == 2;
         crate::support::within("the changes", mirror.watch().wait_for(captured)).await.unwrap();

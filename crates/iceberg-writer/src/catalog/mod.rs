@@ -173,6 +173,12 @@ impl Catalog {
         })))
     }
 
+    /// Closes the database's connections, those of clones too, and waits until they are closed: the file is then no longer written, its
+    /// write-ahead log is merged. Dropping the last clone does the same without anyone knowing when. Later calls fail.
+    pub async fn close(&self) {
+        self.0.pool.close().await;
+    }
+
     /// The catalog's name.
     pub fn name(&self) -> &str {
         &self.0.config.name
