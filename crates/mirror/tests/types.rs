@@ -184,6 +184,32 @@ async fn dates_that_no_calendar_has_are_null_or_the_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_with_a_date_that_no_calendar_has_stops_its_table_before_two_rows_become_one() {
+    both("zerokeys", async |mut f| {
+        f.sql(&[
+            "SET sql_mode = ''",
+            "CREATE TABLE there (d DATETIME, n INT, PRIMARY KEY (d, n))",
+            "INSERT INTO there VALUES ('0000-00-00 00:00:00', 1), ('1970-01-01 00:00:00', 1)",
+            "CREATE TABLE later (d DATE PRIMARY KEY, v INT)",
+            "INSERT INTO later VALUES ('1970-01-01', 1)",
+            "CREATE TABLE fine (id INT PRIMARY KEY)",
+        ])
+        .await;
+        let mirror = start(f.config()).await;
+        let message = stopped(&mirror, &f.name("there")).await;
+        assert!(message.contains("the key holds a date that no calendar has"), "{message}");
+        f.sql(&["INSERT INTO fine VALUES (1)", "INSERT INTO later VALUES ('2024-00-00', 2)"]).await;
+        let message = stopped(&mirror, &f.name("later")).await;
+        assert!(message.contains("the key holds a date that no calendar has"), "{message}");
+        caught_up(&mirror).await;
+        f.assert_equal_except(&["there", "later"]).await;
+        assert_eq!(f.mirrored("later").await.len(), 1, "what came before is there");
+        stop(mirror).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_column_that_cannot_be_had_stops_its_table_alone() {
     let mut f = Fixture::new("mariadb", "notype").await;
     f.sql(&[
