@@ -1,7 +1,7 @@
 use crate::config::MysqlSourceConfig;
 use crate::connection::{Connection, ServerKind, text};
-use crate::discover::{DiscoveredTable, list_tables};
 use crate::error::grant_statement;
+use crate::preflight_tables;
 use cdc_core::Result;
 
 /// One requirement, what was found, and what to do if it is not met.
@@ -19,11 +19,11 @@ pub struct CheckResult {
 }
 
 impl CheckResult {
-    fn new(name: &str, ok: bool, found: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(crate) fn new(name: &str, ok: bool, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { name: name.to_owned(), ok, found: found.into(), fix: (!ok).then(|| fix.into()) }
     }
 
-    fn warning(name: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(crate) fn warning(name: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { name: name.to_owned(), ok: true, found: found.into(), fix: Some(fix.into()) }
     }
 }
@@ -35,15 +35,12 @@ impl CheckResult {
 /// nothing to look at. What is merely set wrongly is a result that is not ok.
 pub async fn preflight(config: &MysqlSourceConfig) -> Result<Vec<CheckResult>> {
     let mut conn = Connection::open(config).await?;
-    let mut results = vec![CheckResult::new("server", true, format!("{} at {}", conn.server.version, config.address()), "")];
+    let mut results = vec![CheckResult::new("server", true, format!("{} at {}", conn.server, config.address()), "")];
     log_settings(&mut conn, &mut results).await?;
     grants(&mut conn, config, &mut results).await?;
     expiry(&mut conn, &mut results).await?;
-    let tables = list_tables(&mut conn, config).await?;
-    captured_tables(&tables, config, &mut results);
-    if conn.server.kind == ServerKind::Mariadb {
-        cascades(&mut conn, &tables, &mut results).await?;
-    }
+    row_metadata(&mut conn, &mut results).await?;
+    preflight_tables::look(&mut conn, config, &mut results).await?;
     Ok(results)
 }
 
@@ -208,46 +205,26 @@ async fn expiry(conn: &mut Connection, results: &mut Vec<CheckResult>) -> Result
     Ok(())
 }
 
-fn captured_tables(tables: &[DiscoveredTable], config: &MysqlSourceConfig, results: &mut Vec<CheckResult>) {
-    results.push(CheckResult::new(
-        "captured tables",
-        !tables.is_empty(),
-        format!("{} on the server match the include and exclude lists", tables.len()),
-        format!(
-            "check database.include.list and table.include.list, and SHOW GRANTS: {} sees only what it may read",
-            config.user
+/// With names and types beside each row event, a change of columns that was not understood is noticed at the next one.
+async fn row_metadata(conn: &mut Connection, results: &mut Vec<CheckResult>) -> Result<()> {
+    const NAME: &str = "row metadata";
+    // Servers before MySQL 8.0 and MariaDB 10.5 log types alone.
+    let Some(value) = conn.variable("binlog_row_metadata").await? else {
+        results.push(CheckResult::new(NAME, true, "this server logs no names of columns with their rows", ""));
+        return Ok(());
+    };
+    let persist = if conn.server.kind == ServerKind::Mysql { "SET PERSIST" } else { "SET GLOBAL" };
+    let found = format!("binlog_row_metadata = {value}");
+    results.push(match value.eq_ignore_ascii_case("FULL") {
+        true => CheckResult::new(NAME, true, found, ""),
+        false => CheckResult::warning(
+            NAME,
+            format!(
+                "{found}: rows are logged without column names, character sets and ENUM values, so that these cannot be checked against the columns that the mirror knows"
+            ),
+            format!("{persist} binlog_row_metadata = 'FULL' (a few bytes for each event)"),
         ),
-    ));
-    for table in tables.iter().filter(|t| t.key.is_empty()) {
-        results.push(CheckResult::warning(
-            &format!("key of {}", table.table),
-            "no primary key and no unique key without NULLs: inserts are followed, an update or delete stops the table",
-            format!("ALTER TABLE {} ADD PRIMARY KEY (...)", table.table),
-        ));
-    }
-}
-
-/// MariaDB's storage engine runs ON DELETE CASCADE below the binary log: the rows that go are not in it.
-async fn cascades(conn: &mut Connection, tables: &[DiscoveredTable], results: &mut Vec<CheckResult>) -> Result<()> {
-    let rows = conn
-        .rows(
-            "listing foreign keys",
-            "SELECT constraint_schema, table_name, constraint_name, delete_rule, update_rule \
-             FROM information_schema.referential_constraints",
-        )
-        .await?;
-    for row in &rows {
-        let table = cdc_core::TableId::new(text(row, 0).unwrap_or_default(), text(row, 1).unwrap_or_default());
-        let rules = [text(row, 3).unwrap_or_default(), text(row, 4).unwrap_or_default()];
-        let cascades = rules.iter().any(|r| matches!(r.as_str(), "CASCADE" | "SET NULL" | "SET DEFAULT"));
-        if cascades && tables.iter().any(|t| t.table == table) {
-            results.push(CheckResult::warning(
-                &format!("foreign key {} of {table}", text(row, 2).unwrap_or_default()),
-                format!("ON DELETE {}, ON UPDATE {}: MariaDB does not log the rows that it changes by it", rules[0], rules[1]),
-                "make the application delete and update these rows itself, or verify the table after such deletes",
-            ));
-        }
-    }
+    });
     Ok(())
 }
 
