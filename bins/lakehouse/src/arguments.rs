@@ -57,6 +57,7 @@ pub(crate) enum Command {
     /// Look at a database and write a commented configuration.
     Init(InitArgs),
     /// Check every requirement, and say what fixes those that fail; changes nothing.
+    #[command(after_help = "Example:\n  lakehouse check && lakehouse run")]
     Check,
     /// Mirror the database: source, log and tables in one process.
     Run(RunArgs),
@@ -65,6 +66,7 @@ pub(crate) enum Command {
     /// Show each table's phase, lag and last commit.
     Status(StatusArgs),
     /// List the tables in the catalog.
+    #[command(after_help = "Example:\n  lakehouse tables --json | jq -r '.tables[].name'")]
     Tables,
     /// List the snapshots of a table.
     Snapshots(SnapshotsArgs),
@@ -77,7 +79,7 @@ pub(crate) enum Command {
     after_help = "Example:\n  lakehouse init mysql://me@127.0.0.1:3306/shop\n  lakehouse init --password-file pw mysql://me@db/shop -c shop.toml"
 )]
 pub(crate) struct InitArgs {
-    /// mysql://user@host:port/database (mariadb:// too). The password comes from --password-file, MYSQL_PWD, or a prompt.
+    /// mysql://user@host:port/database (mariadb:// too). The password comes from --password-file, the URL, or MYSQL_PWD.
     pub(crate) url: String,
     /// A file that holds the password.
     #[arg(long, value_name = "FILE")]
@@ -100,7 +102,7 @@ pub(crate) struct RunArgs {
 pub(crate) struct VerifyArgs {
     /// Tables as database.table; all if none is given.
     pub(crate) tables: Vec<String>,
-    /// Compare about N percent of each table's key ranges.
+    /// Compare about N percent of each table's keys.
     #[arg(long, value_name = "N%")]
     pub(crate) sample: Option<String>,
     /// Who reads the mirror.
@@ -118,6 +120,7 @@ pub(crate) enum Engine {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lakehouse status --watch")]
 pub(crate) struct StatusArgs {
     /// Show it again every second.
     #[arg(long)]

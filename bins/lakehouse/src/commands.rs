@@ -10,6 +10,7 @@ pub(crate) mod tables;
 pub(crate) mod verify;
 
 use crate::arguments::Global;
+use crate::output;
 use mirror::{MirrorConfig, Result};
 
 /// Reads the configuration and says once what in it was ignored.
@@ -17,7 +18,7 @@ fn read_config(global: &Global) -> Result<MirrorConfig> {
     let config = MirrorConfig::read(&global.config, &global.set)?;
     if !global.quiet && !global.json {
         for note in &config.notes {
-            eprintln!("note: {note}");
+            output::say(&format!("note: {note}\n"));
         }
     }
     Ok(config)

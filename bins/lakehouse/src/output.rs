@@ -1,7 +1,8 @@
 //! Where text goes: results to stdout, logs and errors to stderr.
 
 use crate::arguments::{Global, LogFormat};
-use std::io::IsTerminal;
+use mirror::{Error, ErrorKind, Result};
+use std::io::{IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
 /// Sends log lines to stderr; `RUST_LOG` wins over `-v` and `-q`.
@@ -13,11 +14,37 @@ pub(crate) fn start_logging(global: &Global) {
         (false, _) => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .log_internal_errors(false);
     match global.log_format {
         LogFormat::Text => subscriber.with_ansi(color_on_stderr()).compact().init(),
         LogFormat::Json => subscriber.json().init(),
     }
+}
+
+/// Writes a result to standard output. False if its reader has gone (`lakehouse tables | head -1`), which is no fault of ours.
+pub(crate) fn print(text: &str) -> Result<bool> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Error::new(ErrorKind::Unavailable, format!("the result cannot be written out: {e}")).with_source(e)),
+    }
+}
+
+/// As [`print`], one JSON document.
+pub(crate) fn print_json(document: &impl serde::Serialize) -> Result<bool> {
+    let text = serde_json::to_string(document)
+        .map_err(|e| Error::new(ErrorKind::Other, format!("the result cannot be written as JSON: {e}")).with_source(e))?;
+    print(&(text + "\n"))
+}
+
+/// Writes a message to standard error. That nobody can read it must not end a mirror.
+pub(crate) fn say(text: &str) {
+    drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
 /// Prints `error: ...` and what caused it, unless the message already says so.
@@ -32,13 +59,13 @@ pub(crate) fn print_error(global: &Global, message: &str, cause: Option<&(dyn st
         next = e.source();
     }
     if global.json {
-        eprintln!("{}", serde_json::json!({ "error": message, "causes": causes }));
+        say(&format!("{}\n", serde_json::json!({ "error": message, "causes": causes })));
         return;
     }
     let (red, plain) = if color_on_stderr() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
-    eprintln!("{red}error:{plain} {}", message.replace('\n', "\n  ").replace("\n    ", "\n  "));
+    say(&format!("{red}error:{plain} {}\n", message.replace('\n', "\n  ").replace("\n    ", "\n  ")));
     for cause in causes {
-        eprintln!("  caused by: {cause}");
+        say(&format!("  caused by: {}\n", cause.replace('\n', "\n    ")));
     }
 }
 

@@ -17,9 +17,9 @@ impl TextTable {
         }
     }
 
-    /// Adds a row; missing cells are empty.
+    /// Adds a row; missing cells are empty, line ends and other control characters are shown as `\u{a}`.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let mut row: Vec<String> = cells.into_iter().collect();
+        let mut row: Vec<String> = cells.into_iter().map(|cell| one_line(&cell)).collect();
         row.resize(self.header.len(), String::new());
         self.rows.push(row);
     }
@@ -54,6 +54,10 @@ impl TextTable {
         }
         out
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
 /// 1234567 as `1,234,567`.
@@ -98,8 +102,8 @@ mod tests {
     fn names_align_left_and_numbers_right() {
         let mut t = TextTable::new(&["table", ">rows"]);
         t.row(["orders".into(), "104".into()]);
-        t.row(["geom".into(), "3".into()]);
-        assert_eq!(t.render(), "  table   rows\n  orders   104\n  geom       3\n");
+        t.row(["ge\nom".into(), "3".into()]);
+        assert_eq!(t.render(), "  table      rows\n  orders      104\n  ge\\u{a}om     3\n");
     }
 
     #[test]

@@ -44,6 +44,21 @@ impl List {
             Self::Exclude(set) => !set.is_match(name),
         }
     }
+
+    /// The expressions of an include list that match none of these names.
+    fn unmatched(&self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<&str> {
+        let Self::Include(set) = self else { return Vec::new() };
+        let mut matched = vec![false; set.len()];
+        for name in names {
+            set.matches(name.as_ref()).iter().for_each(|i| matched[i] = true);
+        }
+        set.patterns().iter().zip(matched).filter(|(_, matched)| !matched).map(|(p, _)| bare(p)).collect()
+    }
+}
+
+/// The expression that [`compile`] was given.
+fn bare(pattern: &str) -> &str {
+    pattern.strip_prefix("^(?:").and_then(|p| p.strip_suffix(")$")).unwrap_or(pattern)
 }
 
 fn compile(key: &str, list: &str) -> Result<RegexSet> {
@@ -94,6 +109,16 @@ impl TableFilter {
         self.databases.matches(database)
     }
 
+    /// The expressions of `database.include.list` that match none of these databases.
+    pub fn unmatched_databases<'a>(&self, databases: impl IntoIterator<Item = &'a str>) -> Vec<&str> {
+        self.databases.unmatched(databases)
+    }
+
+    /// The expressions of `table.include.list` that match none of these tables.
+    pub fn unmatched_tables<'a>(&self, tables: impl IntoIterator<Item = &'a TableId>) -> Vec<&str> {
+        self.tables.unmatched(tables.into_iter().map(TableId::to_string))
+    }
+
     /// True if the table is captured.
     pub fn matches(&self, table: &TableId) -> bool {
         self.matches_database(&table.database) && self.tables.matches(&table.to_string())
@@ -134,6 +159,14 @@ mod tests {
         let f = TableFilter::new(None, None, None, Some("d\\.a{1\\,3}")).unwrap();
         assert!(!f.matches(&TableId::new("d", "aaa")));
         assert!(f.matches(&TableId::new("d", "aaaa")));
+    }
+
+    #[test]
+    fn expressions_that_match_nothing_are_told() {
+        let f = TableFilter::new(Some("shop, warehouse"), None, Some("shop\\.orders,shop\\.odrers"), None).unwrap();
+        assert_eq!(f.unmatched_databases(["SHOP", "other"]), ["warehouse"]);
+        assert_eq!(f.unmatched_tables(&[TableId::new("shop", "orders")]), ["shop\\.odrers"]);
+        assert!(TableFilter::new(None, Some("x"), None, None).unwrap().unmatched_databases(["y"]).is_empty());
     }
 
     #[test]

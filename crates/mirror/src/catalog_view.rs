@@ -83,12 +83,18 @@ pub struct TableReport {
     pub delay_ms: Option<u64>,
     /// Since the last commit, milliseconds.
     pub since_commit_ms: Option<u64>,
+    /// The source's position that the table has, `file offset`.
+    pub applied_position: Option<String>,
     /// As [`CatalogTable::records`].
     pub records: Option<u64>,
+    /// As [`CatalogTable::deletes`].
+    pub deletes: Option<u64>,
     /// Live data files.
     pub data_files: Option<u64>,
     /// Live delete files.
     pub delete_files: Option<u64>,
+    /// Why the table in the catalog cannot be read, if that is so.
+    pub unreadable: Option<String>,
 }
 
 /// The tables in the catalog, by name.
@@ -135,15 +141,17 @@ pub async fn status(config: &MirrorConfig) -> Result<StatusReport> {
     };
     let running = written.as_ref().filter(|s| is_running(s)).map(|s| s.pid);
     let catalog = open_catalog(config).await?;
+    let names = catalog.tables().await?;
     let mut tables = Vec::new();
     for (table, status) in written.as_ref().map(|s| s.tables.clone()).unwrap_or_default() {
-        let (namespace, name) = table.split_once('.').unwrap_or(("", &table));
-        let name = TableName::new(namespace.to_lowercase(), name.to_lowercase());
-        let found = match catalog.load_table(&name).await {
-            Ok(found) => found.map(|t| describe_table(&t)),
-            Err(e) => return Err(e.into()),
+        // Either part of a name may have dots.
+        let found = match names.iter().find(|n| n.to_string() == table.to_lowercase()) {
+            Some(name) => catalog.load_table(name).await,
+            None => Ok(None),
         };
-        tables.push(report(table, status, found.as_ref()));
+        let unreadable = found.as_ref().err().map(ToString::to_string);
+        let found = found.ok().flatten();
+        tables.push(TableReport { unreadable, ..report(table, status, found.as_ref()) });
     }
     Ok(StatusReport { running, position: written.and_then(|s| s.source.position), tables })
 }
@@ -153,7 +161,9 @@ pub(crate) fn is_running(status: &MirrorStatus) -> bool {
     now_ms() - status.updated_ms < FRESH_MS && std::path::Path::new("/proc").join(status.pid.to_string()).exists()
 }
 
-fn report(table: String, status: TableStatus, found: Option<&CatalogTable>) -> TableReport {
+fn report(table: String, status: TableStatus, found: Option<&Table>) -> TableReport {
+    let head = found.and_then(Table::head).map(|s| describe_snapshot(s, Vec::new()));
+    let found = found.map(describe_table);
     let age = |since_ms: i64| u64::try_from(now_ms().saturating_sub(since_ms)).ok();
     let behind = status.log_end > status.applied;
     TableReport {
@@ -164,9 +174,12 @@ fn report(table: String, status: TableStatus, found: Option<&CatalogTable>) -> T
             (true, ts_us) => age(ts_us / 1000),
         },
         since_commit_ms: (status.last_commit_ms > 0).then(|| age(status.last_commit_ms)).flatten(),
-        records: found.map(|t| t.records),
-        data_files: found.map(|t| t.data_files),
-        delete_files: found.map(|t| t.delete_files),
+        applied_position: head.and_then(|s| s.source_position),
+        records: found.as_ref().map(|t| t.records),
+        deletes: found.as_ref().map(|t| t.deletes),
+        data_files: found.as_ref().map(|t| t.data_files),
+        delete_files: found.as_ref().map(|t| t.delete_files),
+        unreadable: None,
         table,
         status,
     }

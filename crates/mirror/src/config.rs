@@ -326,6 +326,14 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_not_toml_is_told_by_line_and_column_without_its_text() {
+        let message = refused("[source]\n\"database.port\" = 1\n\"database.password\" = \"s3cret\n", &[]);
+        assert!(message.starts_with("mirror.toml is not valid TOML: line 3, column "), "{message}");
+        assert!(!message.contains("s3cret"), "{message}");
+        assert!(!refused(MINIMAL, &["database.password:s3cret"]).contains("s3cret"));
+    }
+
+    #[test]
     fn nested_tables_are_their_dotted_keys_and_set_wins() {
         let text = format!(
             "{MINIMAL}[source.table]\ninclude.list = [\"a\\\\.b\", \"a\\\\.c\"]\n[sink.iceberg.catalog]\nwarehouse = \"w\"\n"

@@ -22,4 +22,4 @@ pub use error::{BoxError, Error, ErrorKind, Result};
 pub use log_view::{LogPartition, LogRange, LogTopic, LogView};
 pub use mirror::Mirror;
 pub use status::{MirrorStatus, SourceStatus, TablePhase, TableStatus};
-pub use verify::{ColumnDifference, Difference, DifferenceKind, TableVerdict, VerifyOptions, VerifyReport, verify};
+pub use verify::{ColumnDifference, Difference, DifferenceKind, KeyPart, TableVerdict, VerifyOptions, VerifyReport, verify};

@@ -1,18 +1,16 @@
 //! Source and mirror compared row by row, while both run.
 //!
 //! Both sides are read once, each row becomes a fingerprint, and keys whose fingerprints differ are candidates. A candidate counts only
-//! if its row has not changed at the source since a position that the mirror has applied (docs/correctness.md): its source row is read,
-//! the mirror is waited for, the mirror's row is read, the source's once more. Source rows that differ between the two readings are
-//! looked at again, and in the end reported as unsettled, never as equal.
+//! if its row has not changed at the source since a position that the mirror has applied (docs/correctness.md): `settle` looks at the
+//! candidates again until that is known of each.
 
 mod applied;
 mod fingerprint;
 mod report;
 mod settle;
 
-pub use report::{ColumnDifference, Difference, DifferenceKind, TableVerdict, VerifyOptions, VerifyReport};
+pub use report::{ColumnDifference, Difference, DifferenceKind, KeyPart, TableVerdict, VerifyOptions, VerifyReport};
 
-use crate::catalog_view::find_table;
 use crate::config::MirrorConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::open_catalog;
@@ -24,7 +22,7 @@ use arrow_select::take::take_record_batch;
 use cdc_core::{SourcePosition, TableId};
 use fingerprint::{Columns, Fingerprints};
 use iceberg_writer::{Catalog, Table};
-use mysql_source::{KeyPlace, TableReader};
+use mysql_source::{KeyPlace, MysqlSourceConfig, TableReader};
 use settle::Settler;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -36,9 +34,6 @@ const MOST_KEYS: u64 = 3_000_000;
 const RANGE_ROWS: usize = 20_000;
 /// A table without a key can only be read as a whole.
 const MOST_KEYLESS_BYTES: usize = 512 << 20;
-/// Candidates beyond this are not settled one by one: a table that differs so much has another problem.
-const MOST_CANDIDATES: usize = 100_000;
-
 /// Tells how far a comparison is: the table, and rows read so far.
 pub type VerifyProgress<'a> = &'a (dyn Fn(&str, u64) + Send + Sync);
 
@@ -63,14 +58,22 @@ pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: Ve
     applied.wait_for(&mysql_source::current_position(&source).await?).await?;
     let mut tables = Vec::new();
     for table in found.iter().map(|t| &t.table).filter(|id| wanted(id)) {
-        let comparison = Comparison { catalog: &catalog, applied: &applied, options, progress };
-        tables.push(comparison.table(TableReader::of_table(&source, table).await?).await?);
+        let comparison = Comparison { source: &source, catalog: &catalog, applied: &applied, options, progress };
+        let mut verdict = TableVerdict { table: table.to_string(), ..TableVerdict::default() };
+        verdict.stopped = applied.stopped(&verdict.table)?;
+        verdict.not_compared = match comparison.table(table, &mut verdict).await {
+            Ok(()) => None,
+            Err(e) if e.kind() == ErrorKind::Configuration => Some(e.to_string()),
+            Err(e) => return Err(e),
+        };
+        tables.push(verdict);
     }
     applied.end().await?;
     Ok(VerifyReport { tables, took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) })
 }
 
 struct Comparison<'a> {
+    source: &'a MysqlSourceConfig,
     catalog: &'a Catalog,
     applied: &'a Applied,
     options: &'a VerifyOptions,
@@ -87,23 +90,27 @@ struct Seen {
 }
 
 impl Comparison<'_> {
-    async fn table(&self, mut reader: TableReader) -> Result<TableVerdict> {
+    /// Compares one table. [`ErrorKind::Configuration`] says that this one cannot be compared, and why.
+    async fn table(&self, id: &TableId, verdict: &mut TableVerdict) -> Result<()> {
+        let mut reader = TableReader::of_table(self.source, id).await?;
+        let name = mirrored_name(id);
+        let mut mirror = self.catalog.load_table(&name).await?.ok_or_else(|| {
+            let hint = "lakehouse status says what the mirror does with it";
+            Error::configuration(format!("there is no table {name} in the catalog {}\n  → {hint}", self.catalog.name()))
+        })?;
         let schema = Arc::clone(reader.schema());
-        let id = &schema.table;
         let columns = Columns { schema: schema.arrow_schema(), key: schema.key.clone() };
-        let mirror = find_table(self.catalog, &mirrored_name(id).to_string()).await?;
-        let mut verdict = TableVerdict { table: id.to_string(), ..TableVerdict::default() };
         let rows =
             mirror.head().and_then(|s| s.summary().additional_properties.get("total-records")?.parse::<u64>().ok()).unwrap_or(0);
         let passes = rows.div_ceil(MOST_KEYS).max(1);
         let mut candidates = Vec::new();
         for pass in 0..passes {
             let chosen = Chosen { pass, passes, sample_percent: self.options.sample_percent };
-            candidates.extend(self.pass(&mut reader, &columns, &mirror, &chosen, &mut verdict).await?);
+            mirror = mirror.refresh().await?;
+            candidates.extend(self.pass(&mut reader, &columns, &mirror, &chosen, verdict).await?);
         }
         let mut settler = Settler::new(&mut reader, self.applied, &columns, &mirror, self.options.differences_kept);
-        settler.settle(candidates, &mut verdict).await?;
-        Ok(verdict)
+        settler.settle(candidates, verdict).await
     }
 
     /// Reads both sides once and returns the keys whose rows are not the same, as batches of key columns.
@@ -164,15 +171,6 @@ impl Comparison<'_> {
         if columns.key.is_empty() && seen.values().any(|s| s.in_mirror == 0) {
             candidates.extend(self.source_rows(reader, columns, |key| seen.get(&key).is_some_and(|s| s.in_mirror == 0)).await?);
         }
-        let total: usize = candidates.iter().map(RecordBatch::num_rows).sum();
-        if total > MOST_CANDIDATES {
-            return Err(Error::new(
-                ErrorKind::Unsafe,
-                format!(
-                    "{name}: {total} rows differ, more than can be looked at one by one\n  → is this the mirror of this database? lakehouse status says what it follows"
-                ),
-            ));
-        }
         Ok(candidates)
     }
 
@@ -232,7 +230,8 @@ struct SourceRows<'a> {
     reader: &'a mut TableReader,
     after: Option<KeyPlace>,
     done: bool,
-    /// Where the server was after the last batch.
+    /// Between which positions the last batch was so.
+    low: SourcePosition,
     high: SourcePosition,
     /// Values that are mapped, by column.
     mapped: BTreeMap<String, u64>,
@@ -240,7 +239,8 @@ struct SourceRows<'a> {
 
 impl<'a> SourceRows<'a> {
     fn new(reader: &'a mut TableReader) -> Self {
-        Self { reader, after: None, done: false, high: SourcePosition::default(), mapped: BTreeMap::new() }
+        let (low, high) = (SourcePosition::default(), SourcePosition::default());
+        Self { reader, after: None, done: false, low, high, mapped: BTreeMap::new() }
     }
 
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
@@ -251,13 +251,10 @@ impl<'a> SourceRows<'a> {
             let read = self.reader.whole(MOST_KEYLESS_BYTES).await?;
             if read.more {
                 let table = self.reader.table();
-                return Err(Error::new(
-                    ErrorKind::Unavailable,
-                    format!(
-                        "{table} has no key and is larger than the {} MiB that can be compared at once\n  → give it a key, or leave it out of the list",
-                        MOST_KEYLESS_BYTES >> 20
-                    ),
-                ));
+                return Err(Error::configuration(format!(
+                    "{table} has no key and is larger than the {} MiB that can be compared at once\n  → give it a key, or leave it out of the list",
+                    MOST_KEYLESS_BYTES >> 20
+                )));
             }
             self.done = true;
             read
@@ -270,7 +267,7 @@ impl<'a> SourceRows<'a> {
         for (column, count) in read.mapped {
             *self.mapped.entry(column).or_default() += count;
         }
-        self.high = read.high;
+        (self.low, self.high) = (read.low, read.high);
         Ok(Some(read.rows))
     }
 }

@@ -13,3 +13,4 @@ mod snapshot;
 mod space;
 mod support;
 mod types;
+mod verify;

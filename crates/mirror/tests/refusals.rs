@@ -1,9 +1,9 @@
 //! What must be refused loudly, because going on could lose, double or falsify rows (docs/exactly-once.md).
 
+use crate::support::other_writer::{self, INT, row};
 use crate::support::{Fixture, both, caught_up, failure, headline, start, stop, stopped, within};
-use arrow_array::{Int32Array, RecordBatch};
-use cdc_core::{Column, LogicalType, NativeType, Op, TableId, TableSchema};
-use iceberg_writer::{Commit, DeltaWriter, NewRows, Table, TableName, TableOptions, WriterConfig};
+use cdc_core::{Op, TableSchema};
+use iceberg_writer::{Table, TableName, TableOptions};
 use mirror::{ErrorKind, ForeignWrites, MirrorConfig};
 use std::sync::Arc;
 
@@ -11,42 +11,12 @@ const TABLE: [&str; 2] = ["CREATE TABLE t (id INT PRIMARY KEY, v INT)", "INSERT 
 
 /// The columns of `TABLE`.
 fn schema(f: &Fixture) -> Arc<TableSchema> {
-    let column = |field_id, name: &str, nullable| Column {
-        field_id,
-        name: name.to_owned(),
-        logical_type: LogicalType::Integer { bits: 32, unsigned: false },
-        nullable,
-        default: None,
-        default_expression: None,
-        auto_increment: false,
-        generated: None,
-        comment: None,
-        native: NativeType::default(),
-    };
-    Arc::new(TableSchema {
-        table: TableId::new(&f.database, "t"),
-        version: 1,
-        columns: vec![column(1, "id", false), column(2, "v", true)],
-        key: vec![0],
-        last_field_id: 2,
-        comment: None,
-        charset: None,
-    })
+    other_writer::schema(f, "t", &[("id", INT), ("v", INT)], &[0])
 }
 
 /// Another program adds the row (100, 100).
 async fn add_a_row(f: &Fixture, table: &Table) {
-    let schema = schema(f);
-    let mut writer = DeltaWriter::new(table, Arc::clone(&schema), WriterConfig::default()).unwrap();
-    let column = || Arc::new(Int32Array::from(vec![100])) as arrow_array::ArrayRef;
-    let rows = RecordBatch::try_new(schema.arrow_schema(), vec![column(), column()]).unwrap();
-    writer.write(&rows, &[Op::Create], NewRows::All).unwrap();
-    let files = writer.finish().await.unwrap();
-    let mut table = table.clone();
-    // The mirror commits, too: whoever is late looks again.
-    while let Err(iceberg_writer::CommitError::Conflict) = table.commit(&Commit::new().with_delta(files.clone())).await {
-        table = table.refresh().await.unwrap();
-    }
+    other_writer::write(table, &schema(f), &[(Op::Create, row(&["100", "100"]))]).await;
 }
 
 /// The mirror stops the table `t` at once; returns the message.

@@ -4,6 +4,7 @@ use crate::position::{parse_gtid_set, parse_mariadb_position};
 use cdc_core::{Error, ErrorKind, LogCoordinate, Result, TransactionSet};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Error as Driver, IoError, Opts, OptsBuilder, Params, Row, SslOpts, Value};
+use std::fmt;
 
 /// The two families of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,16 @@ pub struct ServerInfo {
     pub version: String,
     /// What tells it from others: `server_uuid` (MySQL), `server_id` (MariaDB).
     pub identity: String,
+}
+
+impl fmt::Display for ServerInfo {
+    /// `MySQL 9.7.4`, `MariaDB 10.11.19`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            ServerKind::Mysql => write!(f, "MySQL {}", self.version),
+            ServerKind::Mariadb => write!(f, "MariaDB {}", self.version.split("-MariaDB").next().unwrap_or_default()),
+        }
+    }
 }
 
 /// Connects once and says which server it is.

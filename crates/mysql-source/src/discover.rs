@@ -41,10 +41,15 @@ pub(crate) fn is_system_database(name: &str) -> bool {
     DATABASES_OF_THE_SERVER.iter().any(|d| d.eq_ignore_ascii_case(name))
 }
 
+/// The databases that the user sees, without the server's own.
+pub(crate) async fn list_databases(conn: &mut Connection) -> Result<Vec<String>> {
+    let rows = conn.rows("listing databases", "SELECT schema_name FROM information_schema.schemata ORDER BY schema_name").await?;
+    Ok(rows.iter().filter_map(|r| text(r, 0)).filter(|name| !is_system_database(name)).collect())
+}
+
 /// Refuses to begin where no database of the server can hold a captured table: the name is wrong, or the user does not see it.
 pub(crate) async fn require_database(conn: &mut Connection, config: &MysqlSourceConfig) -> Result<()> {
-    let rows = conn.rows("listing databases", "SELECT schema_name FROM information_schema.schemata ORDER BY schema_name").await?;
-    let there: Vec<String> = rows.iter().filter_map(|r| text(r, 0)).filter(|name| !is_system_database(name)).collect();
+    let there = list_databases(conn).await?;
     if there.iter().any(|name| config.tables.matches_database(name)) {
         return Ok(());
     }
@@ -90,7 +95,7 @@ pub(crate) async fn list_tables(conn: &mut Connection, config: &MysqlSourceConfi
     let keys = conn
         .rows(
             "listing keys",
-            "SELECT table_schema, table_name, index_name, column_name, nullable FROM information_schema.statistics \
+            "SELECT table_schema, table_name, index_name, column_name, nullable, sub_part FROM information_schema.statistics \
              WHERE non_unique = 0 AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') \
              ORDER BY table_schema, table_name, index_name = 'PRIMARY' DESC, index_name, seq_in_index",
         )
@@ -99,10 +104,10 @@ pub(crate) async fn list_tables(conn: &mut Connection, config: &MysqlSourceConfi
     for row in &keys {
         let table = TableId::new(text(row, 0).unwrap_or_default(), text(row, 1).unwrap_or_default());
         let index = text(row, 2).unwrap_or_default();
-        // A functional part has no column name, and cannot be a key of rows.
-        let (column, usable) = match text(row, 3) {
-            Some(column) => (column, !text(row, 4).unwrap_or_default().eq_ignore_ascii_case("YES")),
-            None => (String::new(), false),
+        // A functional part has no column name, and cannot be a key of rows; nor can the beginning of a column.
+        let (column, usable) = match (text(row, 3), text(row, 5)) {
+            (Some(column), None) => (column, !text(row, 4).unwrap_or_default().eq_ignore_ascii_case("YES")),
+            (column, _) => (column.unwrap_or_default(), false),
         };
         match indexes.last_mut() {
             Some(last) if last.0 == table && last.1 == index => {

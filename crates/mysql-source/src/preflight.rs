@@ -1,8 +1,8 @@
 use crate::config::MysqlSourceConfig;
 use crate::connection::{Connection, ServerKind, text};
-use crate::discover::{DiscoveredTable, list_tables};
 use crate::error::grant_statement;
-use cdc_core::{Result, TableId};
+use crate::preflight_tables;
+use cdc_core::Result;
 
 /// One requirement, what was found, and what to do if it is not met.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub struct CheckResult {
 }
 
 impl CheckResult {
-    fn new(name: &str, ok: bool, found: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(crate) fn new(name: &str, ok: bool, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { name: name.to_owned(), ok, found: found.into(), fix: (!ok).then(|| fix.into()) }
     }
 
-    fn warning(name: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(crate) fn warning(name: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { name: name.to_owned(), ok: true, found: found.into(), fix: Some(fix.into()) }
     }
 }
@@ -35,15 +35,12 @@ impl CheckResult {
 /// nothing to look at. What is merely set wrongly is a result that is not ok.
 pub async fn preflight(config: &MysqlSourceConfig) -> Result<Vec<CheckResult>> {
     let mut conn = Connection::open(config).await?;
-    let mut results = vec![CheckResult::new("server", true, format!("{} at {}", conn.server.version, config.address()), "")];
+    let mut results = vec![CheckResult::new("server", true, format!("{} at {}", conn.server, config.address()), "")];
     log_settings(&mut conn, &mut results).await?;
     grants(&mut conn, config, &mut results).await?;
     expiry(&mut conn, &mut results).await?;
-    let tables = list_tables(&mut conn, config).await?;
-    captured_tables(&tables, config, &mut results);
-    if conn.server.kind == ServerKind::Mariadb {
-        cascades(&mut conn, &tables, &mut results).await?;
-    }
+    row_metadata(&mut conn, &mut results).await?;
+    preflight_tables::look(&mut conn, config, &mut results).await?;
     Ok(results)
 }
 
@@ -208,66 +205,27 @@ async fn expiry(conn: &mut Connection, results: &mut Vec<CheckResult>) -> Result
     Ok(())
 }
 
-fn captured_tables(tables: &[DiscoveredTable], config: &MysqlSourceConfig, results: &mut Vec<CheckResult>) {
-    results.push(CheckResult::new(
-        "captured tables",
-        !tables.is_empty(),
-        format!("{} on the server match the include and exclude lists", tables.len()),
-        format!(
-            "check database.include.list and table.include.list, and SHOW GRANTS: {} sees only what it may read",
-            config.user
-        ),
-    ));
-    for table in tables.iter().filter(|t| t.key.is_empty()) {
-        results.push(CheckResult::warning(
-            &format!("key of {}", table.table),
-            "no primary key and no unique key without NULLs: inserts are followed, an update or delete stops the table",
-            format!("ALTER TABLE {} ADD PRIMARY KEY (...)", table.table),
-        ));
-    }
-}
-
-/// MariaDB's storage engine runs ON DELETE CASCADE below the binary log: the rows that go are not in it.
-async fn cascades(conn: &mut Connection, tables: &[DiscoveredTable], results: &mut Vec<CheckResult>) -> Result<()> {
-    for key in unlogged_keys(conn, None).await? {
-        if tables.iter().any(|t| t.table == key.table) {
-            let [on_delete, on_update] = &key.rules;
-            results.push(CheckResult::warning(
-                &format!("foreign key {} of {}", key.name, key.table),
-                format!("ON DELETE {on_delete}, ON UPDATE {on_update}: MariaDB does not log the rows that it changes by it"),
-                "make the application delete and update these rows itself, or verify the table after such deletes",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// A foreign key by which rows of its table change when others do.
-pub(crate) struct CascadingKey {
-    table: TableId,
-    name: String,
-    rules: [String; 2],
-}
-
-/// The foreign keys by which MariaDB changes rows (of this table) without logging them.
-pub(crate) async fn unlogged_keys(conn: &mut Connection, of: Option<&TableId>) -> Result<Vec<CascadingKey>> {
-    let (doing, list) = (
-        "listing foreign keys",
-        "SELECT constraint_schema, table_name, constraint_name, delete_rule, update_rule FROM information_schema.referential_constraints",
-    );
-    let rows = match of {
-        None => conn.rows(doing, list).await?,
-        Some(id) => {
-            let sql = format!("{list} WHERE constraint_schema = ? AND table_name = ?");
-            conn.rows_with(doing, &sql, (id.database.as_str(), id.table.as_str())).await?
-        }
+/// With names and types beside each row event, a change of columns that was not understood is noticed at the next one.
+async fn row_metadata(conn: &mut Connection, results: &mut Vec<CheckResult>) -> Result<()> {
+    const NAME: &str = "row metadata";
+    // Servers before MySQL 8.0 and MariaDB 10.5 log types alone.
+    let Some(value) = conn.variable("binlog_row_metadata").await? else {
+        results.push(CheckResult::new(NAME, true, "this server logs no names of columns with their rows", ""));
+        return Ok(());
     };
-    let keys = rows.iter().map(|row| {
-        let column = |i| text(row, i).unwrap_or_default();
-        CascadingKey { table: TableId::new(column(0), column(1)), name: column(2), rules: [column(3), column(4)] }
+    let persist = if conn.server.kind == ServerKind::Mysql { "SET PERSIST" } else { "SET GLOBAL" };
+    let found = format!("binlog_row_metadata = {value}");
+    results.push(match value.eq_ignore_ascii_case("FULL") {
+        true => CheckResult::new(NAME, true, found, ""),
+        false => CheckResult::warning(
+            NAME,
+            format!(
+                "{found}: rows are logged without column names, character sets and ENUM values, so that these cannot be checked against the columns that the mirror knows"
+            ),
+            format!("{persist} binlog_row_metadata = 'FULL' (a few bytes for each event)"),
+        ),
     });
-    let cascades = |k: &CascadingKey| k.rules.iter().any(|r| matches!(r.as_str(), "CASCADE" | "SET NULL" | "SET DEFAULT"));
-    Ok(keys.filter(cascades).collect())
+    Ok(())
 }
 
 #[cfg(test)]

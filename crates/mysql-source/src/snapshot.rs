@@ -5,7 +5,7 @@ use crate::config::MysqlSourceConfig;
 use crate::connection::{Connection, ServerKind, quoted};
 use crate::decode_buffers::RowBuffers;
 use crate::discover::{DiscoveredTable, list_tables};
-use crate::preflight::unlogged_keys;
+use crate::foreign_keys::{cascades_are_logged, cascading_keys};
 use crate::schema_read::{TableRead, read_table};
 use crate::stream_log::{DumpStart, LogConnection};
 use cdc_core::{Generation, GenerationState, LogCoordinate, Result, SnapshotMarker, SourcePosition, TableId, TableSchema};
@@ -161,9 +161,10 @@ async fn work(config: &MysqlSourceConfig, mut connection: Connection, job: Job) 
 
 /// From where creates of the table are certainly new, if they ever are.
 ///
-/// MariaDB does not log the rows that a foreign key deletes or changes: a row that is created may be one that the log still has.
+/// Where the server does not log the rows that a foreign key deletes or changes, a row that is created may be one that the log still
+/// has.
 async fn new_creates(connection: &mut Connection, table: &TableId) -> Result<Option<LogCoordinate>> {
-    if connection.server.kind == ServerKind::Mariadb && !unlogged_keys(connection, Some(table)).await?.is_empty() {
+    if !cascades_are_logged(connection).await? && !cascading_keys(connection, Some(table)).await?.is_empty() {
         return Ok(None);
     }
     connection.log_end().await.map(Some)

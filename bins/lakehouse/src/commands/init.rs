@@ -1,39 +1,63 @@
 //! `lakehouse init`.
 
-use crate::Outcome;
 use crate::arguments::{Global, InitArgs};
 use crate::text_table::{TextTable, bytes, grouped};
+use crate::{Outcome, output};
 use mirror::{DatabaseUrl, Error, ErrorKind, Result, Secret};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 pub(crate) async fn run(global: &Global, args: &InitArgs) -> Result<Outcome> {
     let url = DatabaseUrl::parse(&args.url)?;
     let path = &global.config;
     if path.exists() && !args.force {
-        return Err(Error::configuration(format!(
-            "{} is there already\n  → edit it, choose another name with -c FILE, or overwrite it with --force",
-            path.display()
-        )));
+        return Err(is_there(path));
     }
     let password = password(&url, args)?;
     let found = mirror::discover(&url, &password).await?;
     let text = found.configuration(&url, args.password_file.as_deref());
-    std::fs::write(path, text)
-        .map_err(|e| Error::new(ErrorKind::Unavailable, format!("cannot write {}: {e}", path.display())).with_source(e))?;
+    write_file(path, &text, args.force)?;
     if global.json {
-        println!("{}", serde_json::json!({ "configuration": path, "server": found.server, "tables": found.tables }));
+        let document = serde_json::json!({ "configuration": path, "server": found.server, "tables": found.tables });
+        output::print_json(&document)?;
         return Ok(Outcome::Done);
     }
-    println!("wrote {}: {} tables of {}, {}", path.display(), found.tables.len(), url.database, found.server);
-    let mut out = TextTable::new(&["table", "key", ">about rows", ">size", "remarks"]);
+    let mut out = format!("wrote {}: {} tables of {}, {}\n", path.display(), found.tables.len(), url.database, found.server);
+    let mut table = TextTable::new(&["table", "key", ">about rows", ">size", "remarks"]);
     for t in &found.tables {
         let key = if t.key.is_empty() { "none".to_owned() } else { t.key.join(", ") };
-        out.row([t.table.clone(), key, grouped(t.estimated_rows), bytes(t.size_bytes), t.remarks.join("; ")]);
+        table.row([t.table.clone(), key, grouped(t.estimated_rows), bytes(t.size_bytes), t.remarks.join("; ")]);
     }
-    print!("{}", out.render());
+    out += &table.render();
+    if args.password_file.is_none() && std::env::var_os(mirror::PASSWORD_VARIABLE).is_none() {
+        out += &format!("the password is not in the file: export {}=...\n", mirror::PASSWORD_VARIABLE);
+    }
     let config = if path.as_os_str() == "mirror.toml" { String::new() } else { format!(" -c {}", path.display()) };
-    println!("next: lakehouse check{config} && lakehouse run{config}");
+    out += &format!("next: lakehouse check{config} && lakehouse run{config}\n");
+    output::print(&out)?;
     Ok(Outcome::Done)
+}
+
+/// Writes the file; one that is there already only if it may be overwritten.
+fn write_file(path: &Path, text: &str, overwrite: bool) -> Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(overwrite).truncate(overwrite).create_new(!overwrite);
+    match options.open(path).and_then(|mut file| file.write_all(text.as_bytes())) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Err(is_there(path)),
+        Err(e) => Err(Error::new(
+            ErrorKind::Unavailable,
+            format!("cannot write {}: {e}\n  → name another file with -c FILE", path.display()),
+        )
+        .with_source(e)),
+    }
+}
+
+fn is_there(path: &Path) -> Error {
+    Error::configuration(format!(
+        "{} is there already\n  → edit it, choose another name with -c FILE, or overwrite it with --force",
+        path.display()
+    ))
 }
 
 fn password(url: &DatabaseUrl, args: &InitArgs) -> Result<Secret> {

@@ -1,9 +1,9 @@
 //! `lakehouse log`.
 
 use super::read_config;
-use crate::Outcome;
 use crate::arguments::{Global, LogArgs};
 use crate::text_table::{TextTable, grouped};
+use crate::{Outcome, output};
 use mirror::{LogRange, LogTopic, LogView, Result};
 use std::io::{ErrorKind, Write};
 
@@ -12,9 +12,9 @@ pub(crate) async fn run(global: &Global, args: &LogArgs) -> Result<Outcome> {
     let Some(topic) = &args.topic else {
         let topics = log.topics().await?;
         if global.json {
-            println!("{}", serde_json::json!({ "topics": topics }));
+            output::print_json(&serde_json::json!({ "topics": topics }))?;
         } else {
-            print_topics(&topics);
+            output::print(&render(&topics))?;
         }
         return Ok(Outcome::Done);
     };
@@ -40,13 +40,12 @@ fn is_broken_pipe(e: &mirror::Error) -> bool {
     cause.is_some_and(|cause| cause.kind() == ErrorKind::BrokenPipe)
 }
 
-fn print_topics(topics: &[LogTopic]) {
-    println!("{} topics; lakehouse log TOPIC prints the records", topics.len());
-    let mut out = TextTable::new(&["topic", ">partition", ">first", ">next", "keeps"]);
+fn render(topics: &[LogTopic]) -> String {
+    let mut table = TextTable::new(&["topic", ">partition", ">first", ">next", "keeps"]);
     for t in topics {
         let keeps = if t.compacted { "the newest of each key" } else { "all, until applied and retained" };
         for p in &t.partitions {
-            out.row([
+            table.row([
                 t.topic.clone(),
                 p.partition.to_string(),
                 grouped(u64::try_from(p.first).unwrap_or(0)),
@@ -55,5 +54,5 @@ fn print_topics(topics: &[LogTopic]) {
             ]);
         }
     }
-    print!("{}", out.render());
+    format!("{} topics; lakehouse log TOPIC prints the records\n{}", topics.len(), table.render())
 }

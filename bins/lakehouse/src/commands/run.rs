@@ -1,12 +1,12 @@
 //! `lakehouse run`.
 
 use super::{interrupted, read_config};
-use crate::Outcome;
 use crate::arguments::{Global, RunArgs};
 use crate::text_table::{duration_ms, grouped};
+use crate::{Outcome, output};
 use mirror::{Mirror, MirrorConfig, MirrorStatus, Result, TablePhase};
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 /// Without a terminal, a line of progress this often.
@@ -26,7 +26,7 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
         (Err(e), _) | (Ok(_), Err(e)) => return Err(e),
     };
     progress.name_stops(&last);
-    summarize(global, &last);
+    summarize(global, &last)?;
     Ok(match (last.stopped().next().is_some(), was_interrupted && args.until_caught_up) {
         (true, _) => Outcome::StoppedTables,
         (false, true) => Outcome::Interrupted,
@@ -56,30 +56,31 @@ fn announce(global: &Global, config: &MirrorConfig) {
         return;
     }
     let source = &config.source;
-    eprintln!(
-        "mirroring {}@{}:{} into {} (catalog {}, commits every {})",
+    output::say(&format!(
+        "mirroring {}@{}:{} into {} (catalog {}, commits every {})\n",
         source.user,
         source.hostname,
         source.port,
         config.sink.warehouse.display(),
         config.sink.catalog,
         duration_ms(u64::try_from(config.sink.commit_interval.as_millis()).unwrap_or(u64::MAX)),
-    );
-    eprintln!("exact profile: unsigned bigints precise, truncates and schema changes followed, tables created and evolved");
+    ));
+    output::say("exact profile: unsigned bigints precise, truncates and schema changes followed, tables created and evolved\n");
 }
 
-fn summarize(global: &Global, status: &MirrorStatus) {
+fn summarize(global: &Global, status: &MirrorStatus) -> Result<()> {
     if global.json {
-        println!("{}", serde_json::json!(status));
+        output::print_json(status)?;
     } else if !global.quiet {
         let commits: u64 = status.tables.values().map(|t| t.commits).sum();
-        eprintln!(
-            "stopped: {} changes captured, {} commits to {} tables",
+        output::say(&format!(
+            "stopped: {} changes captured, {} commits to {} tables\n",
             grouped(status.source.events),
             commits,
             status.tables.len()
-        );
+        ));
     }
+    Ok(())
 }
 
 /// Says how far the mirror is: one line that is redrawn on a terminal, a line now and then elsewhere.
@@ -119,14 +120,16 @@ impl Progress {
         let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) || finished;
         if self.terminal {
             let line = self.line(status);
-            eprint!("\r\x1b[2K{line}");
-            drop(std::io::stderr().flush());
+            output::say(&format!("\r\x1b[2K{line}"));
             self.drawn = true;
         } else if due && !status.tables.is_empty() {
             if self.json {
-                println!("{}", serde_json::json!(status));
+                // A mirror does not end because nobody can read how it is.
+                if let Err(e) = output::print_json(status) {
+                    tracing::warn!(error = %e, "the status cannot be written out");
+                }
             } else {
-                eprintln!("{}", self.line(status));
+                output::say(&format!("{}\n", self.line(status)));
             }
             self.last_line = Some(Instant::now());
         }
@@ -168,14 +171,14 @@ impl Progress {
         for (table, message) in status.stopped() {
             if self.named.insert(table.to_owned()) {
                 self.clear();
-                eprintln!("error: {} has stopped: {}", table, message.replace('\n', "\n  "));
+                output::say(&format!("error: {table} has stopped: {}\n", message.replace('\n', "\n  ")));
             }
         }
     }
 
     fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
-            eprint!("\r\x1b[2K");
+            output::say("\r\x1b[2K");
         }
     }
 }

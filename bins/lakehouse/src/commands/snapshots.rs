@@ -1,9 +1,9 @@
 //! `lakehouse snapshots`.
 
 use super::read_config;
-use crate::Outcome;
 use crate::arguments::{Global, SnapshotsArgs};
 use crate::text_table::{TextTable, grouped};
+use crate::{Outcome, output};
 use mirror::Result;
 
 pub(crate) async fn run(global: &Global, args: &SnapshotsArgs) -> Result<Outcome> {
@@ -12,10 +12,9 @@ pub(crate) async fn run(global: &Global, args: &SnapshotsArgs) -> Result<Outcome
     let all = snapshots.len();
     snapshots.truncate(args.limit);
     if global.json {
-        println!("{}", serde_json::json!({ "table": args.table, "snapshots": snapshots }));
+        output::print_json(&serde_json::json!({ "table": args.table, "snapshots": snapshots }))?;
         return Ok(Outcome::Done);
     }
-    println!("{}: {all} snapshots, the newest first", args.table);
     let mut out = TextTable::new(&[
         "snapshot",
         "committed (UTC)",
@@ -38,6 +37,7 @@ pub(crate) async fn run(global: &Global, args: &SnapshotsArgs) -> Result<Outcome
             s.source_position.clone().unwrap_or_default(),
         ]);
     }
-    print!("{}", out.render());
+    let shown = if snapshots.len() < all { format!(", {} of them shown (--limit)", snapshots.len()) } else { String::new() };
+    output::print(&format!("{}: {all} snapshots, the newest first{shown}\n{}", args.table, out.render()))?;
     Ok(Outcome::Done)
 }

@@ -1,24 +1,24 @@
 //! `lakehouse status`.
 
 use super::{interrupted, read_config};
-use crate::Outcome;
 use crate::arguments::{Global, StatusArgs};
 use crate::text_table::{TextTable, duration_ms, grouped};
+use crate::{Outcome, output};
 use mirror::{MirrorConfig, Result, StatusReport, TablePhase};
 use std::time::Duration;
 
 pub(crate) async fn run(global: &Global, args: &StatusArgs) -> Result<Outcome> {
     let config = read_config(global)?;
     if !args.watch {
-        return show(global, &config).await;
+        return Ok(show(global, &config, "").await?.0);
     }
+    let clear = if global.json { "" } else { "\x1b[H\x1b[2J" };
     let interrupt = interrupted();
     tokio::pin!(interrupt);
     loop {
-        if !global.json {
-            print!("\x1b[H\x1b[2J");
+        if let (outcome, false) = show(global, &config, clear).await? {
+            return Ok(outcome); // nobody reads it any more
         }
-        show(global, &config).await?;
         tokio::select! {
             () = &mut interrupt => return Ok(Outcome::Interrupted),
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -26,29 +26,30 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs) -> Result<Outcome> {
     }
 }
 
-async fn show(global: &Global, config: &MirrorConfig) -> Result<Outcome> {
+/// Shows it once; also tells whether anybody reads it.
+async fn show(global: &Global, config: &MirrorConfig, before: &str) -> Result<(Outcome, bool)> {
     let report = mirror::status(config).await?;
-    let stopped = report.tables.iter().any(|t| t.status.stopped.is_some());
-    if global.json {
-        println!("{}", serde_json::json!(report));
-    } else {
-        print(&report);
-    }
-    Ok(if stopped { Outcome::StoppedTables } else { Outcome::Done })
+    let stopped = report.tables.iter().any(|t| t.status.stopped.is_some() || t.unreadable.is_some());
+    let read = if global.json { output::print_json(&report)? } else { output::print(&format!("{before}{}", render(&report)))? };
+    Ok((if stopped { Outcome::StoppedTables } else { Outcome::Done }, read))
 }
 
-fn print(report: &StatusReport) {
-    match &report.running {
-        Some(pid) => println!("running (pid {pid}): {} tables", report.tables.len()),
-        None => println!("not running: {} tables, as last committed", report.tables.len()),
-    }
+fn render(report: &StatusReport) -> String {
+    let mut out = match &report.running {
+        Some(pid) => format!("running (pid {pid}): {} tables\n", report.tables.len()),
+        None => format!("not running: {} tables, as last committed\n", report.tables.len()),
+    };
     if let Some(position) = &report.position {
-        println!("  source at {} {}", position.log.file, position.log.offset);
+        out += &format!("  source at {} {}\n", position.log.file, position.log.offset);
+    }
+    if report.tables.is_empty() {
+        return out + "next: lakehouse run\n";
     }
     let mut table = TextTable::new(&[
         "table",
         "phase",
-        ">rows",
+        ">records",
+        ">deletes",
         ">behind",
         ">delay",
         ">last commit",
@@ -72,6 +73,7 @@ fn print(report: &StatusReport) {
             t.table.clone(),
             phase,
             number(t.records),
+            number(t.deletes),
             grouped(u64::try_from(s.log_end - s.applied).unwrap_or(0)),
             t.delay_ms.map(duration_ms).unwrap_or_default(),
             t.since_commit_ms.map(|ms| format!("{} ago", duration_ms(ms))).unwrap_or_default(),
@@ -80,10 +82,14 @@ fn print(report: &StatusReport) {
             number(t.delete_files),
         ]);
     }
-    print!("{}", table.render());
+    out += &table.render();
     for t in &report.tables {
         if let Some(message) = &t.status.stopped {
-            println!("{} has stopped: {}", t.table, message.replace('\n', "\n  "));
+            out += &format!("{} has stopped: {}\n", t.table, message.replace('\n', "\n  "));
+        }
+        if let Some(message) = &t.unreadable {
+            out += &format!("{} cannot be read: {}\n", t.table, message.replace('\n', "\n  "));
         }
     }
+    out
 }

@@ -1,19 +1,18 @@
 //! `lakehouse tables`.
 
 use super::read_config;
-use crate::Outcome;
 use crate::arguments::Global;
 use crate::text_table::{TextTable, bytes, grouped};
+use crate::{Outcome, output};
 use mirror::Result;
 
 pub(crate) async fn run(global: &Global) -> Result<Outcome> {
     let config = read_config(global)?;
     let tables = mirror::catalog_tables(&config).await?;
     if global.json {
-        println!("{}", serde_json::json!({ "catalog": config.sink.catalog, "tables": tables }));
+        output::print_json(&serde_json::json!({ "catalog": config.sink.catalog, "tables": tables }))?;
         return Ok(Outcome::Done);
     }
-    println!("catalog {}: {} tables", config.sink.catalog, tables.len());
     let mut out = TextTable::new(&[
         "table",
         ">records",
@@ -38,10 +37,7 @@ pub(crate) async fn run(global: &Global) -> Result<Outcome> {
             t.location.clone(),
         ]);
     }
-    if out.is_empty() {
-        println!("next: lakehouse run");
-    } else {
-        print!("{}", out.render());
-    }
+    let body = if out.is_empty() { "next: lakehouse run\n".to_owned() } else { out.render() };
+    output::print(&format!("catalog {}: {} tables\n{body}", config.sink.catalog, tables.len()))?;
     Ok(Outcome::Done)
 }

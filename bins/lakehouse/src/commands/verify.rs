@@ -1,10 +1,10 @@
 //! `lakehouse verify`.
 
 use super::{interrupted, read_config};
-use crate::Outcome;
 use crate::arguments::{Engine, Global, VerifyArgs};
 use crate::text_table::{TextTable, duration_ms, grouped};
-use mirror::{DifferenceKind, Error, Result, VerifyOptions, VerifyReport};
+use crate::{Outcome, output};
+use mirror::{Error, Result, TableVerdict, VerifyOptions, VerifyReport};
 use std::io::IsTerminal;
 
 pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Outcome> {
@@ -24,7 +24,7 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Outcome> {
     let terminal = std::io::stderr().is_terminal() && !global.json && !global.quiet;
     let progress = move |table: &str, rows: u64| {
         if terminal {
-            eprint!("\r\x1b[2Kcomparing {table}: {} rows", grouped(rows));
+            output::say(&format!("\r\x1b[2Kcomparing {table}: {} rows", grouped(rows)));
         }
     };
     let report = tokio::select! {
@@ -32,67 +32,74 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Outcome> {
         () = interrupted() => return Ok(Outcome::Interrupted),
     };
     if terminal {
-        eprint!("\r\x1b[2K");
+        output::say("\r\x1b[2K");
     }
     let report = report?;
     if global.json {
-        println!("{}", serde_json::json!(report));
+        output::print_json(&report)?;
     } else {
-        print(&report, args.show);
+        output::print(&render(&report, args.show))?;
     }
     Ok(if report.equal() { Outcome::Done } else { Outcome::Difference })
 }
 
-fn print(report: &VerifyReport, show: usize) {
-    let rows: u64 = report.tables.iter().map(|t| t.source_rows).sum();
-    let different = report.tables.iter().filter(|t| !t.equal()).count();
-    let took = duration_ms(report.took_ms);
-    match different {
-        0 => println!("equal: {} tables, {} rows, compared row by row in {took}", report.tables.len(), grouped(rows)),
-        n => println!("DIFFERENT: {n} of {} tables; {} rows compared in {took}", report.tables.len(), grouped(rows)),
+fn result(table: &TableVerdict) -> &'static str {
+    match table {
+        TableVerdict { not_compared: Some(_), .. } => "not compared",
+        TableVerdict { different: 0, unsettled: 1.., .. } => "unsettled",
+        TableVerdict { different: 0, .. } => "equal",
+        _ => "DIFFERENT",
     }
-    let mut out = TextTable::new(&["table", ">source rows", ">mirror rows", ">different", ">unsettled", ">mapped", "result"]);
+}
+
+fn render(report: &VerifyReport, show: usize) -> String {
+    let rows: u64 = report.tables.iter().map(|t| t.source_rows).sum();
+    let (tables, rows, took) = (report.tables.len(), grouped(rows), duration_ms(report.took_ms));
+    let different = report.tables.iter().filter(|t| t.different > 0).count();
+    let unknown = report.tables.iter().filter(|t| !t.equal() && t.different == 0).count();
+    let mut out = match (different, unknown) {
+        (0, 0) => format!("equal: {tables} tables, {rows} rows, compared row by row in {took}\n"),
+        (0, n) => format!("not known to be equal: {n} of {tables} tables; {rows} rows compared in {took}\n"),
+        (n, _) => format!("DIFFERENT: {n} of {tables} tables; {rows} rows compared in {took}\n"),
+    };
+    let mut table = TextTable::new(&["table", ">source rows", ">mirror rows", ">different", ">unsettled", ">mapped", "result"]);
     for t in &report.tables {
-        out.row([
+        table.row([
             t.table.clone(),
             grouped(t.source_rows),
             grouped(t.mirror_rows),
             grouped(t.different),
             grouped(t.unsettled),
             grouped(t.mapped_values()),
-            if t.equal() { "equal".to_owned() } else { "DIFFERENT".to_owned() },
+            result(t).to_owned(),
         ]);
     }
-    print!("{}", out.render());
-    for t in report.tables.iter() {
+    out += &table.render();
+    for t in &report.tables {
+        if let Some(why) = &t.not_compared {
+            out += &format!("{} cannot be compared: {}\n", t.table, why.replace('\n', "\n  "));
+        }
+        if let Some(why) = &t.stopped {
+            out += &format!("{} has stopped and is not followed: {}\n", t.table, why.replace('\n', "\n  "));
+        }
         for d in &t.differences {
-            println!("{} {}", t.table, d.key);
-            match d.kind {
-                DifferenceKind::MissingInMirror => println!("  only in the source"),
-                DifferenceKind::OnlyInMirror => println!("  only in the mirror"),
-                DifferenceKind::MoreThanOnce => {
-                    println!("  {} times in the mirror, {} in the source", d.mirror_count, d.source_count)
-                }
-                _ => {}
-            }
-            for c in &d.columns {
-                println!("  {}: source {}, mirror {}", c.column, c.source, c.mirror);
-            }
+            out += &format!("{} {d}\n", t.table);
         }
         if t.different > t.differences.len() as u64 {
-            println!(
-                "{}: {} more (--show {})",
+            out += &format!(
+                "{}: {} more (--show {})\n",
                 t.table,
                 grouped(t.different - t.differences.len() as u64),
                 show.saturating_mul(10).max(100)
             );
         }
         for (column, count) in &t.mapped {
-            println!(
-                "{}.{column}: {} zero dates, which are NULL in the mirror, or 1970-01-01 where the column cannot be NULL",
+            out += &format!(
+                "{}.{column}: {} zero dates, which are NULL in the mirror, or 1970-01-01 where the column cannot be NULL\n",
                 t.table,
                 grouped(*count)
             );
         }
     }
+    out
 }

@@ -30,14 +30,7 @@ impl Settings {
     }
 
     pub(super) fn parse(text: &str, name: &str, base: PathBuf, overrides: &[String]) -> Result<Self> {
-        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
-            let hint = if e.message().contains("duplicate key") || e.message().contains("dotted key") {
-                "\n  → write dotted keys in quotes, so that one may begin with another: \"iceberg.catalog\" = \"lake\""
-            } else {
-                ""
-            };
-            Error::configuration(format!("{name} is not valid TOML: {e}{hint}")).with_source(e)
-        })?;
+        let table: toml::Table = text.parse().map_err(|e| invalid(text, name, &e))?;
         let mut settings = Self { base, ..Self::default() };
         for (section_name, value) in &table {
             let Some(section) = Section::ALL.into_iter().find(|s| s.name() == section_name) else {
@@ -57,9 +50,9 @@ impl Settings {
             }
         }
         for assignment in overrides {
-            let (key, value) = assignment
-                .split_once('=')
-                .ok_or_else(|| Error::configuration(format!("--set {assignment}: write --set key=value")))?;
+            let (key, value) = assignment.split_once('=').ok_or_else(|| {
+                Error::configuration("--set without a value\n  → write --set key=value, or --set key= for none")
+            })?;
             let (section, key) = Section::ALL
                 .into_iter()
                 .find_map(|s| key.strip_prefix(s.name())?.strip_prefix('.').map(|k| (Some(s), k)))
@@ -129,6 +122,21 @@ impl Settings {
     pub(super) fn path(&self, section: Section, name: &'static str, default: &str) -> PathBuf {
         self.base.join(self.text(section, name).unwrap_or(default))
     }
+}
+
+/// What is wrong with a file, and where. The line itself is not shown: it may hold a password.
+fn invalid(text: &str, name: &str, e: &toml::de::Error) -> Error {
+    let message = e.message();
+    let hint = if message.contains("duplicate key") || message.contains("dotted key") {
+        "\n  → write dotted keys in quotes, so that one may begin with another: \"iceberg.catalog\" = \"lake\""
+    } else {
+        ""
+    };
+    let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let message = message.trim().replace('\n', ", ");
+    Error::configuration(format!("{name} is not valid TOML: line {line}, column {column}: {message}{hint}"))
 }
 
 fn flatten(table: &toml::Table, prefix: String, out: &mut Vec<(String, String)>) {

@@ -1,6 +1,7 @@
 //! Waiting until the mirror has applied what the source had committed at some position.
 
 use crate::catalog_view::is_running;
+use crate::clock::now_ms;
 use crate::config::{LogKind, MirrorConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::Mirror;
@@ -31,7 +32,9 @@ impl Applied {
             }
         }
         tracing::info!("no process runs the mirror: it is brought up to date here");
-        Ok(Self::Here(Box::new(Mirror::start(config.clone()).await?)))
+        let mirror = Mirror::start(config.clone()).await?;
+        mirror.caught_up().await?;
+        Ok(Self::Here(Box::new(mirror)))
     }
 
     fn status(&self) -> Result<MirrorStatus> {
@@ -46,12 +49,26 @@ impl Applied {
         }
     }
 
-    /// Returns when every change that the source had committed at `position` is in the tables.
+    /// Why the mirror no longer follows a table.
+    pub(super) fn stopped(&self, table: &str) -> Result<Option<String>> {
+        Ok(self.status()?.tables.get(table).and_then(|t| t.stopped.clone()))
+    }
+
+    /// A position that nothing lies beyond that was in the tables when this was called.
+    pub(super) async fn bound(&self) -> Result<SourcePosition> {
+        let asked = now_ms();
+        let status = self.until(Instant::now() + PATIENCE, "its own position", |s| s.updated_ms > asked).await?;
+        Ok(status.source.position.unwrap_or_default())
+    }
+
+    /// Returns when every change that the source had committed at `position` is in the tables. Tables that have stopped are not
+    /// waited for.
     pub(super) async fn wait_for(&self, position: &SourcePosition) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
+        let goal = format!("{} {} of the source", position.log.file, position.log.offset);
         // First the log must have it, then the tables what the log had then.
-        let captured = self.until(deadline, position, |s| s.contains(position)).await?;
-        self.until(deadline, position, |s| {
+        let captured = self.until(deadline, &goal, |s| s.contains(position)).await?;
+        self.until(deadline, &goal, |s| {
             captured
                 .tables
                 .iter()
@@ -61,24 +78,19 @@ impl Applied {
         .map(drop)
     }
 
-    async fn until(
-        &self,
-        deadline: Instant,
-        position: &SourcePosition,
-        reached: impl Fn(&MirrorStatus) -> bool,
-    ) -> Result<MirrorStatus> {
+    /// The first status that has `reached` the goal; the last one of a mirror that has ended because all its tables have stopped.
+    async fn until(&self, deadline: Instant, goal: &str, reached: impl Fn(&MirrorStatus) -> bool) -> Result<MirrorStatus> {
+        let mut ended = false;
         loop {
             let status = self.status()?;
-            if reached(&status) {
+            if ended || reached(&status) {
                 return Ok(status);
             }
             if Instant::now() > deadline {
                 return Err(Error::new(
                     ErrorKind::Unavailable,
                     format!(
-                        "the mirror has not come to {} {} of the source within {} s\n  → lakehouse status says how far it is; verify again when it has caught up",
-                        position.log.file,
-                        position.log.offset,
+                        "the mirror has not come to {goal} within {} s\n  → lakehouse status says how far it is; verify again when it has caught up",
                         PATIENCE.as_secs()
                     ),
                 ));
@@ -86,7 +98,10 @@ impl Applied {
             match self {
                 Self::Here(mirror) => {
                     tokio::select! {
-                        ended = mirror.ended() => ended?,
+                        result = mirror.ended() => {
+                            result?;
+                            ended = true;
+                        }
                         () = tokio::time::sleep(LOOK_EVERY) => {}
                     }
                 }

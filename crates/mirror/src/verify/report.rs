@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// What to compare.
 #[derive(Debug, Clone, Default)]
@@ -34,28 +35,42 @@ pub struct TableVerdict {
     pub mirror_rows: u64,
     /// Rows that differ and did not change at the source while that was found out.
     pub different: u64,
-    /// Rows that changed at the source each time they were looked at. They are not known to be equal.
+    /// Rows that changed at the source each time they were looked at, and those beyond the first 100,000 that seemed different. They
+    /// are not known to be equal.
     pub unsettled: u64,
     /// The first differences.
     pub differences: Vec<Difference>,
     /// Values that Debezium's wire cannot carry and that are mapped to another one on both sides: zero dates in columns that cannot be
     /// NULL, by column.
     pub mapped: BTreeMap<String, u64>,
+    /// Why it could not be compared: then nothing is known of its rows.
+    pub not_compared: Option<String>,
+    /// Why the mirror no longer follows it. Its rows are compared all the same.
+    pub stopped: Option<String>,
 }
 
 /// A row that is not the same on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Difference {
-    /// The row's key, `column=value, ...`; of a table without a key the whole row.
-    pub key: String,
+    /// The row's key; of a table without one the whole row.
+    pub key: Vec<KeyPart>,
     /// What is wrong with it.
     pub kind: DifferenceKind,
     /// How often it is in the source.
     pub source_count: u64,
     /// How often it is in the mirror.
     pub mirror_count: u64,
-    /// The columns whose values differ.
+    /// The columns whose values differ, where the row is on both sides.
     pub columns: Vec<ColumnDifference>,
+}
+
+/// A column of a key and its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyPart {
+    /// The column.
+    pub column: String,
+    /// Its value as text; `None` is NULL.
+    pub value: Option<String>,
 }
 
 /// The kinds of difference.
@@ -73,15 +88,53 @@ pub enum DifferenceKind {
     Values,
 }
 
+impl fmt::Display for Difference {
+    /// The key, then a line for each thing that is wrong.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, part) in self.key.iter().enumerate() {
+            write!(f, "{}{}={}", if i == 0 { "" } else { ", " }, part.column, Shown(part.value.as_deref()))?;
+        }
+        match self.kind {
+            DifferenceKind::MissingInMirror => write!(f, "\n  only in the source")?,
+            DifferenceKind::OnlyInMirror => write!(f, "\n  only in the mirror")?,
+            DifferenceKind::MoreThanOnce => {
+                write!(f, "\n  the source has it {}×, the mirror {}×", self.source_count, self.mirror_count)?;
+            }
+            DifferenceKind::Values => {}
+        }
+        for c in &self.columns {
+            write!(f, "\n  {}: source {}, mirror {}", c.column, Shown(c.source.as_deref()), Shown(c.mirror.as_deref()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A value as people read it: in quotes where it would be mistaken for something else, or its blanks be overlooked.
+struct Shown<'a>(Option<&'a str>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("NULL"),
+            Some(text)
+                if text.is_empty() || text == "NULL" || text.chars().any(|c| !c.is_alphanumeric() && !"+-.:_".contains(c)) =>
+            {
+                write!(f, "{text:?}")
+            }
+            Some(text) => f.write_str(text),
+        }
+    }
+}
+
 /// A value that is not the same on both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ColumnDifference {
     /// The column.
     pub column: String,
-    /// Its value in the source, as text; `NULL` is NULL.
-    pub source: String,
+    /// Its value in the source, as text; `None` is NULL.
+    pub source: Option<String>,
     /// Its value in the mirror.
-    pub mirror: String,
+    pub mirror: Option<String>,
 }
 
 impl VerifyReport {
@@ -94,11 +147,34 @@ impl VerifyReport {
 impl TableVerdict {
     /// True if every row is known to be the same on both sides.
     pub fn equal(&self) -> bool {
-        self.different == 0 && self.unsettled == 0
+        self.different == 0 && self.unsettled == 0 && self.not_compared.is_none()
     }
 
     /// All mapped values.
     pub fn mapped_values(&self) -> u64 {
         self.mapped.values().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_names_key_columns_and_both_values_so_that_none_is_mistaken() {
+        let some = |text: &str| Some(text.to_owned());
+        let part = |column: &str, value| KeyPart { column: column.to_owned(), value };
+        let difference = Difference {
+            key: vec![part("id", some("7")), part("name", some("NULL")), part("x", None)],
+            kind: DifferenceKind::MoreThanOnce,
+            source_count: 1,
+            mirror_count: 2,
+            columns: vec![
+                ColumnDifference { column: "v".to_owned(), source: some("a"), mirror: some("a ") },
+                ColumnDifference { column: "w".to_owned(), source: None, mirror: some("") },
+            ],
+        };
+        let shown = "id=7, name=\"NULL\", x=NULL\n  the source has it 1×, the mirror 2×\n  v: source a, mirror \"a \"\n  w: source NULL, mirror \"\"";
+        assert_eq!(difference.to_string(), shown);
     }
 }

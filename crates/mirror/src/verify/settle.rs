@@ -1,9 +1,17 @@
 //! Whether rows that seemed different are.
+//!
+//! A look reads the candidates at the source, waits until the mirror has applied all that this could have shown, reads them in the
+//! mirror, and once more at the source. A row that is the same on both sides, whichever reading of the source it agrees with, is settled.
+//! One that differs while its two readings agree is different, but for two cases, in which it is looked at again:
+//!
+//! - The mirror has something that the source does not show yet: a commit is in the binary log before its rows can be seen.
+//! - The source was written to meanwhile, so that the row may have changed and changed back. If each of several looks finds the same
+//!   two rows, it has not.
 
 use super::SourceRows;
 use super::applied::Applied;
 use super::fingerprint::Columns;
-use super::report::{ColumnDifference, Difference, DifferenceKind, TableVerdict};
+use super::report::{ColumnDifference, Difference, DifferenceKind, KeyPart, TableVerdict};
 use crate::error::{Error, ErrorKind, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
@@ -17,10 +25,16 @@ use iceberg_writer::Table;
 use mysql_source::TableReader;
 use std::collections::{HashMap, HashSet};
 
-/// Keys that are read at once.
-const AT_ONCE: usize = 500;
+/// Candidates beyond this are not looked at: a table that differs so much has another problem.
+const MOST_CANDIDATES: usize = 100_000;
+/// Candidates that are looked at together: the mirror is read once for all of them.
+const AT_ONCE: usize = 10_000;
+/// Keys that one query of the source asks for.
+const KEYS_PER_QUERY: usize = 500;
 /// A row that changes at the source each time it is looked at is unsettled after so many times.
-const TRIES: usize = 10;
+const TRIES: usize = 12;
+/// So many looks must find the same two rows while the source is written to.
+const CONFIRMATIONS: usize = 6;
 
 /// Looks at candidates one by one.
 pub(super) struct Settler<'a> {
@@ -29,6 +43,24 @@ pub(super) struct Settler<'a> {
     columns: &'a Columns,
     mirror: &'a Table,
     keep: usize,
+}
+
+/// The source's rows of some keys.
+struct Reading {
+    rows: Side,
+    /// They show everything up to here.
+    low: SourcePosition,
+    /// The first of them shows nothing beyond here, and the last of them nothing beyond `high`.
+    first_high: SourcePosition,
+    high: SourcePosition,
+}
+
+/// The rows of a key that were not the same, as fingerprints, and how many looks in a row have found just these.
+#[derive(Default, PartialEq, Eq)]
+struct Suspicion {
+    source: Vec<u128>,
+    mirror: Vec<u128>,
+    looks: usize,
 }
 
 /// Rows of one side by key.
@@ -78,40 +110,69 @@ impl<'a> Settler<'a> {
 
     /// Adds what is found out of these candidates (batches of key columns) to the verdict.
     pub(super) async fn settle(&mut self, candidates: Vec<RecordBatch>, verdict: &mut TableVerdict) -> Result<()> {
-        for batch in candidates {
-            for start in (0..batch.num_rows()).step_by(AT_ONCE) {
-                let mut keys = batch.slice(start, AT_ONCE.min(batch.num_rows() - start));
-                for _ in 0..TRIES {
-                    keys = self.look(keys, verdict).await?;
-                    if keys.num_rows() == 0 {
-                        break;
-                    }
+        let Some(first) = candidates.first() else { return Ok(()) };
+        let all = concat_batches(first.schema_ref(), &candidates).map_err(fault)?;
+        let looked_at = all.num_rows().min(MOST_CANDIDATES);
+        verdict.unsettled += (all.num_rows() - looked_at) as u64;
+        for start in (0..looked_at).step_by(AT_ONCE) {
+            let mut keys = all.slice(start, AT_ONCE.min(looked_at - start));
+            let mut suspicions = HashMap::new();
+            for _ in 0..TRIES {
+                keys = self.look(keys, &mut suspicions, verdict).await?;
+                if keys.num_rows() == 0 {
+                    break;
                 }
-                verdict.unsettled += keys.num_rows() as u64;
             }
+            verdict.unsettled += keys.num_rows() as u64;
         }
         Ok(())
     }
 
-    /// Looks at these keys once; returns those whose rows changed at the source meanwhile.
-    async fn look(&mut self, keys: RecordBatch, verdict: &mut TableVerdict) -> Result<RecordBatch> {
-        let (before, high) = self.source(&keys).await?;
-        self.applied.wait_for(&high).await?;
+    /// Looks at these keys once; returns those that are not settled by that.
+    async fn look(
+        &mut self,
+        keys: RecordBatch,
+        suspicions: &mut HashMap<u128, Suspicion>,
+        verdict: &mut TableVerdict,
+    ) -> Result<RecordBatch> {
+        let before = self.source(&keys).await?;
+        self.applied.wait_for(&before.high).await?;
         let mirror = self.mirror_rows(&keys).await?;
-        let (after, _) = self.source(&keys).await?;
-        let mut changed = Vec::new();
+        let prints = self.columns_keys(&keys)?;
+        let differs = |(_, key): &(usize, &u128)| before.rows.prints(**key) != mirror.prints(**key);
+        let keys = taken(&keys, prints.iter().enumerate().filter(differs).map(|(at, _)| at))?;
+        if keys.num_rows() == 0 {
+            return Ok(keys);
+        }
+        let bound = self.applied.bound().await?;
+        let after = self.source(&keys).await?;
+        let shows_all = bound.log.row == 0 && shows(&after.low, &bound);
+        let was_quiet = before.first_high.log == after.high.log;
+        let mut again = Vec::new();
         for (at, key) in self.columns_keys(&keys)?.into_iter().enumerate() {
-            let (source, again, mirrored) = (before.prints(key), after.prints(key), mirror.prints(key));
-            if source != again {
-                changed.push(u32::try_from(at).unwrap_or(u32::MAX));
-            } else if source != mirrored {
+            let (source, mirrored) = (before.rows.prints(key), mirror.prints(key));
+            let source_now = after.rows.prints(key);
+            if source_now == mirrored {
+                continue;
+            }
+            if source_now != source || !shows_all {
+                suspicions.remove(&key);
+                again.push(at);
+                continue;
+            }
+            let known = suspicions.remove(&key).filter(|s| s.source == source && s.mirror == mirrored);
+            let looks = known.map_or(1, |s| s.looks + 1);
+            if was_quiet || looks >= CONFIRMATIONS {
                 verdict.different += 1;
                 if verdict.differences.len() < self.keep {
-                    verdict.differences.push(self.describe(&keys, at, key, &before, &mirror)?);
+                    verdict.differences.push(self.describe(&keys, at, key, &before.rows, &mirror)?);
                 }
+            } else {
+                suspicions.insert(key, Suspicion { source, mirror: mirrored, looks });
+                again.push(at);
             }
         }
-        take_record_batch(&keys, &UInt32Array::from(changed)).map_err(fault)
+        taken(&keys, again.into_iter())
     }
 
     /// Fingerprints of keys that stand alone.
@@ -120,23 +181,35 @@ impl<'a> Settler<'a> {
         Ok(alone.fingerprints(keys)?.keys)
     }
 
-    async fn source(&mut self, keys: &RecordBatch) -> Result<(Side, SourcePosition)> {
+    async fn source(&mut self, keys: &RecordBatch) -> Result<Reading> {
         if self.columns.key.is_empty() {
             return self.whole_source(keys).await;
         }
-        let read = self.reader.rows(&key_rows(self.reader.schema(), keys)?).await?;
-        Ok((Side::new(self.columns, &[read.rows])?, read.high))
+        let mut batches = Vec::new();
+        let mut positions: Option<(SourcePosition, SourcePosition, SourcePosition)> = None;
+        for start in (0..keys.num_rows()).step_by(KEYS_PER_QUERY) {
+            let some = keys.slice(start, KEYS_PER_QUERY.min(keys.num_rows() - start));
+            let read = self.reader.rows(&key_rows(self.reader.schema(), &some)?).await?;
+            batches.push(read.rows);
+            positions = Some(match positions {
+                None => (read.low, read.high.clone(), read.high),
+                Some((low, first_high, _)) => (low, first_high, read.high),
+            });
+        }
+        let (low, first_high, high) = positions.unwrap_or_default();
+        Ok(Reading { rows: Side::new(self.columns, &batches)?, low, first_high, high })
     }
 
     /// Without a key, rows can only be found by reading all.
-    async fn whole_source(&mut self, keys: &RecordBatch) -> Result<(Side, SourcePosition)> {
+    async fn whole_source(&mut self, keys: &RecordBatch) -> Result<Reading> {
         let wanted: HashSet<u128> = self.columns_keys(keys)?.into_iter().collect();
         let mut batches = Vec::new();
         let mut source = SourceRows::new(self.reader);
         while let Some(batch) = source.next().await? {
             batches.push(only(self.columns, &wanted, &batch)?);
         }
-        Ok((Side::new(self.columns, &batches)?, source.high))
+        let (low, high) = (source.low, source.high);
+        Ok(Reading { rows: Side::new(self.columns, &batches)?, low, first_high: high.clone(), high })
     }
 
     async fn mirror_rows(&self, keys: &RecordBatch) -> Result<Side> {
@@ -162,18 +235,25 @@ impl<'a> Settler<'a> {
             _ => DifferenceKind::Values,
         };
         let mut columns = Vec::new();
-        if let (DifferenceKind::Values, [s], [m]) = (kind, in_source, in_mirror) {
+        if let Some(&s) = in_source.first() {
             for (i, field) in self.columns.schema.fields().iter().enumerate() {
-                let (ours, theirs) = (text(&source.rows, i, *s)?, text(&mirror.rows, i, *m)?);
-                if ours != theirs {
-                    columns.push(ColumnDifference { column: field.name().clone(), source: ours, mirror: theirs });
+                let ours = text(&source.rows, i, s)?;
+                for &m in in_mirror {
+                    let theirs = text(&mirror.rows, i, m)?;
+                    if ours != theirs {
+                        columns.push(ColumnDifference { column: field.name().clone(), source: ours.clone(), mirror: theirs });
+                    }
                 }
             }
         }
-        let parts =
-            keys.schema_ref().fields().iter().enumerate().map(|(i, f)| Ok(format!("{}={}", f.name(), text(keys, i, at)?)));
+        let parts = keys
+            .schema_ref()
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(i, f)| Ok(KeyPart { column: f.name().clone(), value: text(keys, i, at)? }));
         Ok(Difference {
-            key: parts.collect::<Result<Vec<_>>>()?.join(", "),
+            key: parts.collect::<Result<Vec<_>>>()?,
             kind,
             source_count: in_source.len() as u64,
             mirror_count: in_mirror.len() as u64,
@@ -186,8 +266,7 @@ impl<'a> Settler<'a> {
 fn only(columns: &Columns, wanted: &HashSet<u128>, batch: &RecordBatch) -> Result<RecordBatch> {
     let aligned = columns.align(batch)?;
     let keys = columns.fingerprints(&aligned)?.keys;
-    let rows = keys.iter().enumerate().filter(|(_, key)| wanted.contains(*key)).filter_map(|(at, _)| u32::try_from(at).ok());
-    take_record_batch(&aligned, &UInt32Array::from_iter_values(rows)).map_err(fault)
+    taken(&aligned, keys.iter().enumerate().filter(|(_, key)| wanted.contains(*key)).map(|(at, _)| at))
 }
 
 /// A batch of key columns in row form.
@@ -227,10 +306,27 @@ fn value(kind: &LogicalType, column: &dyn Array, row: usize) -> Result<Value> {
     })
 }
 
-fn text(batch: &RecordBatch, column: usize, row: usize) -> Result<String> {
-    let options = FormatOptions::default().with_null("NULL");
-    let formatter = ArrayFormatter::try_new(batch.column(column).as_ref(), &options).map_err(fault)?;
-    Ok(formatter.value(row).to_string())
+/// A value as text; `None` is NULL.
+fn text(batch: &RecordBatch, column: usize, row: usize) -> Result<Option<String>> {
+    let column = batch.column(column);
+    if column.is_null(row) {
+        return Ok(None);
+    }
+    let options = FormatOptions::default();
+    let formatter = ArrayFormatter::try_new(column.as_ref(), &options).map_err(fault)?;
+    Ok(Some(formatter.value(row).to_string()))
+}
+
+/// True if a reading that shows everything up to `low` shows everything up to `bound`.
+fn shows(low: &SourcePosition, bound: &SourcePosition) -> bool {
+    // What a view of MySQL shows is told by its transactions, of MariaDB by its place in the log.
+    if low.log.file.is_empty() { low.transactions.contains(&bound.transactions) } else { low >= bound }
+}
+
+/// Some rows of a batch.
+fn taken(batch: &RecordBatch, rows: impl Iterator<Item = usize>) -> Result<RecordBatch> {
+    let rows = UInt32Array::from_iter_values(rows.map(|at| u32::try_from(at).unwrap_or(u32::MAX)));
+    take_record_batch(batch, &rows).map_err(fault)
 }
 
 fn fault(e: arrow_schema::ArrowError) -> Error {

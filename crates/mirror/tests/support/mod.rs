@@ -2,6 +2,7 @@
 
 mod log_records;
 mod mirror_rows;
+pub mod other_writer;
 mod server;
 mod source_rows;
 

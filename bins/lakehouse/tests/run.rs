@@ -1,0 +1,103 @@
+//! `run`: how it ends, what it leaves, and what it says when it must not go on.
+
+use crate::support::{Desk, both};
+use serde_json::json;
+
+/// Long enough that only the end of a run commits.
+const NO_COMMITS: [&str; 2] = ["--set", "iceberg.control.commit.interval-ms=3600000"];
+
+/// A mirror that is caught up, and has stopped.
+fn caught_up(desk: &Desk) {
+    desk.sql("CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1), (2, 2)");
+    desk.init();
+    desk.catch_up();
+}
+
+fn records(desk: &Desk) -> u64 {
+    desk.json(&["tables"])["tables"][0]["records"].as_u64().unwrap()
+}
+
+#[test]
+fn sigterm_and_ctrl_c_end_a_run_with_a_last_commit_and_exit_code_0() {
+    both("cli_signal", |desk| {
+        caught_up(&desk);
+        for (signal, before) in [("TERM", 2), ("INT", 5)] {
+            let running = desk.start(&[&["run"], &NO_COMMITS[..]].concat());
+            desk.sql(&format!("INSERT INTO t VALUES ({before} + 1, 1), ({before} + 2, 1), ({before} + 3, 1)"));
+            let status = desk.wait_for("t", |t| t["status"]["log_end"] == before + 3);
+            assert_eq!((&status["status"]["applied"], records(&desk)), (&json!(before), before), "nothing is committed yet");
+            assert_eq!(desk.json(&["status"])["running"], running.pid());
+            let ran = running.end(signal);
+            assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran:#?}");
+            assert!(ran.err.ends_with("stopped: 3 changes captured, 1 commits to 1 tables\n"), "{}", ran.err);
+            assert_eq!(records(&desk), before + 3, "SIG{signal}: what was captured is committed");
+            assert_eq!(desk.json(&["status"])["running"], json!(null));
+        }
+        desk.ok(&["verify"]);
+    });
+}
+
+#[test]
+fn a_run_that_is_interrupted_before_it_has_caught_up_ends_with_130_and_loses_nothing() {
+    both("cli_interrupt", |desk| {
+        caught_up(&desk);
+        desk.sql("INSERT INTO t VALUES (3, 3)");
+        let running = desk.start(&[&["run", "--until-caught-up", "--json"], &NO_COMMITS[..]].concat());
+        desk.wait_for("t", |t| t["status"]["log_end"] == 3);
+        let ran = running.end("INT");
+        assert_eq!((ran.code, ran.err.as_str()), (130, ""), "{ran:#?}");
+        // Lines of status; the last one is how it ended.
+        let last: serde_json::Value = serde_json::from_str(ran.out.lines().last().unwrap()).unwrap();
+        let table = &last["tables"]["cli_interrupt.t"];
+        assert_eq!(
+            (&table["applied"], &table["log_end"], &table["phase"]),
+            (&json!(3), &json!(3), &json!("streaming")),
+            "{last}"
+        );
+        assert_eq!(records(&desk), 3);
+    });
+}
+
+#[test]
+fn a_second_run_and_a_look_into_the_log_are_told_which_process_holds_it() {
+    both("cli_second", |desk| {
+        caught_up(&desk);
+        let running = desk.start(&["run"]);
+        desk.sql("INSERT INTO t VALUES (3, 3)");
+        desk.wait_for("t", |t| t["status"]["applied"] == 3);
+        for args in [&["run", "-q"][..], &["run", "-q", "--until-caught-up"], &["log"]] {
+            let message = desk.fails(3, args);
+            assert!(message.contains(&running.pid().to_string()) && message.contains("→"), "{args:?}: {message}");
+        }
+        // The first one is not disturbed, and is what `verify` compares.
+        desk.sql("UPDATE t SET v = 9 WHERE id = 1");
+        let verified = desk.ok(&["verify"]).out;
+        assert!(verified.starts_with("equal: 1 tables, 3 rows"), "{verified}");
+        assert_eq!(running.end("TERM").code, 0);
+    });
+}
+
+#[test]
+fn a_stopped_table_is_named_with_the_ways_on_and_the_others_go_on() {
+    both("cli_stopped", |desk| {
+        desk.sql("CREATE TABLE nokey (a INT); INSERT INTO nokey VALUES (1), (2); CREATE TABLE other (id INT PRIMARY KEY)");
+        desk.init();
+        desk.catch_up();
+        desk.sql("UPDATE nokey SET a = 3 WHERE a = 1; INSERT INTO other VALUES (1)");
+        for _ in 0..2 {
+            let ran = desk.run(&["run", "--until-caught-up", "-q"]);
+            assert!(ran.code == 4 && ran.out.is_empty(), "{ran:#?}");
+            assert_eq!(ran.err.matches("error: cli_stopped.nokey has stopped: ").count(), 1, "{}", ran.err);
+            assert!(ran.err.contains("\n  → ") || ran.err.contains("add a primary key"), "{}", ran.err);
+            let status = desk.run(&["status", "--json"]);
+            assert_eq!((status.code, status.err.as_str()), (4, ""));
+            let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+            let phases: Vec<_> = status["tables"].as_array().unwrap().iter().map(|t| &t["status"]["phase"]).collect();
+            assert_eq!(phases, [&json!("stopped"), &json!("streaming")], "{status:#}");
+        }
+        let ran = desk.run(&["verify"]);
+        assert!(ran.code == 1 && ran.out.contains("cli_stopped.nokey has stopped and is not followed: "), "{ran:#?}");
+        assert!(ran.out.starts_with("DIFFERENT: 1 of 2 tables; "), "{}", ran.out);
+        desk.ok(&["verify", "cli_stopped.other"]);
+    });
+}

@@ -1,0 +1,58 @@
+//! The preflight: everything that a mirror needs, looked at before it runs.
+
+use crate::config::{LogKind, MirrorConfig};
+use crate::error::Result;
+use serde::Serialize;
+use std::path::Path;
+
+/// One requirement, what was found, and what fixes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What is required.
+    pub name: String,
+    /// It is met.
+    pub ok: bool,
+    /// What was found.
+    pub found: String,
+    /// The statement or setting that fixes it. Where `ok`, this is advice: what was found has a consequence to know of.
+    pub fix: Option<String>,
+}
+
+/// Checks every requirement of a mirror: server, grants, tables, log and warehouse folders. Changes nothing.
+///
+/// # Errors
+/// Those of connecting; a requirement that is not met is a [`Check`], not an error.
+pub async fn check(config: &MirrorConfig) -> Result<Vec<Check>> {
+    let mut checks: Vec<Check> = mysql_source::preflight(&config.source.to_mysql()?)
+        .await?
+        .into_iter()
+        .map(|c| Check { name: c.name, ok: c.ok, found: c.found, fix: c.fix })
+        .collect();
+    if let LogKind::Local(dir) = &config.log.kind {
+        checks.push(writable_folder("log folder", "[log] \"dir\"", dir));
+    }
+    let sink = &config.sink;
+    checks.push(writable_folder("warehouse", "[sink] \"iceberg.catalog.warehouse\"", &sink.warehouse));
+    if let Some(dir) = sink.catalog_path.parent().filter(|dir| *dir != sink.warehouse) {
+        checks.push(writable_folder("catalog folder", "[sink] \"iceberg.catalog.uri\"", dir));
+    }
+    Ok(checks)
+}
+
+/// Looks whether a folder, or the nearest one above it that exists, can be written to, without creating anything that stays.
+fn writable_folder(name: &str, setting: &str, dir: &Path) -> Check {
+    let existing = dir.ancestors().find(|p| p.exists() || p.as_os_str().is_empty()).unwrap_or(dir);
+    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+    let probe = existing.join(format!(".lakehouse-check-{}", std::process::id()));
+    let outcome = std::fs::write(&probe, b"probe");
+    drop(std::fs::remove_file(&probe));
+    let (ok, found, fix) = match outcome {
+        Ok(()) => (true, format!("{} can be written to", dir.display()), None),
+        Err(e) => (
+            false,
+            format!("{} cannot be written to: {e}", existing.display()),
+            Some(format!("make it writable, or name another folder in {setting}")),
+        ),
+    };
+    Check { name: name.to_owned(), ok, found, fix }
+}
