@@ -1,6 +1,6 @@
 //! What a source refuses, and in which words.
 
-use crate::support::{Copy, Server, both, config, run};
+use crate::support::{Server, both, config, run};
 use cdc_core::ErrorKind;
 use mysql_source::{MysqlSource, MysqlSourceConfig, TlsMode, preflight};
 
@@ -48,59 +48,4 @@ async fn encryption_is_used_where_it_is_asked_for() {
     }
     let e = preflight(&with(TlsMode::VerifyIdentity)).await.unwrap_err();
     assert!(e.to_string().starts_with("cannot make an encrypted connection"), "{e}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn purged_and_reset_logs_stop_the_source() {
-    for kind in ["mysql", "mariadb"] {
-        // Its own: after a reset the transactions of other tests would get the numbers that this one remembers.
-        let server = Server::start(kind, "source-reset", &[]);
-        let mut admin = server.admin("").await;
-        run(
-            &mut admin,
-            &["DROP DATABASE IF EXISTS t_purge", "CREATE DATABASE t_purge", "USE t_purge", "CREATE TABLE t (id INT PRIMARY KEY)"],
-        )
-        .await;
-        let config = config(&server, "t_purge").build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
-        copy.catch_up(&mut source, &config).await;
-        drop(source);
-
-        let logs = async |admin: &mut mysql_async::Conn| -> Vec<String> {
-            use mysql_async::prelude::Queryable;
-            let rows: Vec<mysql_async::Row> = admin.query("SHOW BINARY LOGS").await.unwrap();
-            rows.iter().map(|r| r.get(0).unwrap()).collect()
-        };
-        // A server does not purge what it is just sending to somebody.
-        crate::support::poll("the end of the dump", async || {
-            let dumps = crate::support::dumps(&mut admin).await;
-            for id in &dumps {
-                // It may have gone by itself meanwhile.
-                let _ = mysql_async::prelude::Queryable::query_drop(&mut admin, format!("KILL {id}")).await;
-            }
-            dumps.is_empty().then_some(())
-        })
-        .await;
-        run(&mut admin, &["INSERT INTO t VALUES (1)", "FLUSH BINARY LOGS", "INSERT INTO t VALUES (2)", "FLUSH BINARY LOGS"])
-            .await;
-        let newest = logs(&mut admin).await.pop().unwrap();
-        // MariaDB keeps a file until the storage engine has flushed what is in it.
-        crate::support::poll("the purge", async || {
-            run(&mut admin, &[&format!("PURGE BINARY LOGS TO '{newest}'")]).await;
-            (logs(&mut admin).await.first() == Some(&newest)).then_some(())
-        })
-        .await;
-        let e = MysqlSource::start(config.clone(), copy.state.clone()).await.expect_err("it goes on over a gap");
-        assert_eq!(e.kind(), ErrorKind::Unsafe);
-        let message = e.to_string();
-        assert!(message.starts_with("cannot read the binary log of 127.0.0.1:") && message.contains("purged"), "{message}");
-        assert!(message.contains("→ go on now: lakehouse resnapshot --only-needed"), "{message}");
-
-        let reset = if server.is_mysql() { "RESET BINARY LOGS AND GTIDS" } else { "RESET MASTER" };
-        run(&mut admin, &[reset]).await;
-        let e = MysqlSource::start(config, copy.state.clone()).await.expect_err("it goes on after a reset");
-        assert_eq!(e.kind(), ErrorKind::Unsafe);
-        run(&mut admin, &["DROP DATABASE t_purge"]).await;
-    }
 }
