@@ -1,7 +1,7 @@
 //! Decoding row images: a plan compiled once from a table map event and a schema, then applied to every row event.
 
 #[cfg(test)]
-mod recorded_tests;
+pub(crate) mod recorded_tests;
 
 use crate::charset::{self, Charset};
 use crate::cursor::Cursor;

@@ -1,7 +1,9 @@
 use crate::config::MysqlSourceConfig;
 use crate::connection::{Connection, text};
 use crate::error::problem;
+use crate::schema_read::{IndexRow, key_candidates, read_indexes};
 use cdc_core::{ErrorKind, Result, TableId};
+use std::collections::BTreeMap;
 
 /// A table of the server, as far as it tells without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,38 +94,33 @@ pub(crate) async fn list_tables(conn: &mut Connection, config: &MysqlSourceConfi
         .filter(|t| config.tables.matches(&t.table))
         .collect();
     tables.sort_by(|a, b| a.table.cmp(&b.table));
-    let keys = conn
+    let rows = conn
         .rows(
             "listing keys",
             "SELECT table_schema, table_name, index_name, column_name, nullable, sub_part FROM information_schema.statistics \
              WHERE non_unique = 0 AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') \
-             ORDER BY table_schema, table_name, index_name = 'PRIMARY' DESC, index_name, seq_in_index",
+             ORDER BY table_schema, table_name, index_name, seq_in_index",
         )
         .await?;
-    let mut indexes: Vec<(TableId, String, Vec<String>, bool)> = Vec::new();
-    for row in &keys {
+    let mut indexes: BTreeMap<TableId, Vec<IndexRow>> = BTreeMap::new();
+    for row in &rows {
         let table = TableId::new(text(row, 0).unwrap_or_default(), text(row, 1).unwrap_or_default());
-        let index = text(row, 2).unwrap_or_default();
-        // A functional part has no column name, and cannot be a key of rows; nor can the beginning of a column.
-        let (column, usable) = match (text(row, 3), text(row, 5)) {
-            (Some(column), None) => (column, !text(row, 4).unwrap_or_default().eq_ignore_ascii_case("YES")),
-            (column, _) => (column.unwrap_or_default(), false),
-        };
-        match indexes.last_mut() {
-            Some(last) if last.0 == table && last.1 == index => {
-                last.2.push(column);
-                last.3 &= usable;
-            }
-            _ => indexes.push((table, index, vec![column], usable)),
-        }
+        indexes.entry(table).or_default().push(IndexRow {
+            unique: true,
+            index: text(row, 2).unwrap_or_default(),
+            column: text(row, 3),
+            nullable: text(row, 4).is_some_and(|n| n.eq_ignore_ascii_case("YES")),
+            prefix: text(row, 5).is_some(),
+        });
     }
-    for (table, _, columns, usable) in indexes {
-        if usable
-            && let Ok(at) = tables.binary_search_by(|t| t.table.cmp(&table))
-            && let Some(found) = tables.get_mut(at)
-            && found.key.is_empty()
-        {
-            found.key = columns;
+    for found in &mut tables {
+        let Some(mut indexes) = indexes.remove(&found.table) else { continue };
+        if key_candidates(&indexes).len() > 1 && !indexes.iter().any(|row| row.index == "PRIMARY") {
+            // Which of them counts is the server's choice, and not told here. The table may be gone by now: then it does not matter.
+            indexes = read_indexes(conn, &found.table).await.unwrap_or(indexes);
+        }
+        if let Some(key) = key_candidates(&indexes).first() {
+            found.key = key.iter().map(|column| (*column).to_owned()).collect();
         }
     }
     Ok(tables)

@@ -42,6 +42,13 @@ pub enum EventBody<'a> {
     TableMap(TableMapEvent<'a>),
     /// Rows.
     Rows(RowsEvent<'a>),
+    /// Rows in a form that is not supported. A table that nobody follows may have them.
+    UnreadableRows {
+        /// The table, as the last table map event with this number says.
+        table_id: u64,
+        /// The form, and the setting by which the server writes another one.
+        why: &'static str,
+    },
     /// The statement that made the following row events (`binlog_rows_query_log_events`, MariaDB `binlog_annotate_row_events`).
     RowsQuery(&'a [u8]),
     /// The server is alive and has sent everything up to here.
@@ -212,17 +219,22 @@ pub(crate) fn parse<'a>(header: &EventHeader, body: &'a [u8]) -> DecodeResult<Ev
         | t::TRANSACTION_CONTEXT
         | t::VIEW_CHANGE
         | t::MARIADB_BINLOG_CHECKPOINT => EventBody::Ignored,
-        t::PARTIAL_UPDATE_ROWS => {
-            return unsupported("an update was logged as JSON differences", "set binlog_row_value_options='' on the server");
-        }
+        t::PARTIAL_UPDATE_ROWS => EventBody::UnreadableRows {
+            table_id: c.u48()?,
+            why: "an update was logged as JSON differences, which is not supported: set binlog_row_value_options = '' on the server and in all sessions",
+        },
+        t::MARIADB_WRITE_ROWS_COMPRESSED_V1..=t::MARIADB_DELETE_ROWS_COMPRESSED => EventBody::UnreadableRows {
+            table_id: c.u48()?,
+            why: "rows were logged compressed, which is not supported: set log_bin_compress = OFF on the server",
+        },
         t::TRANSACTION_PAYLOAD => {
             return unsupported("a transaction was logged compressed", "set binlog_transaction_compression=OFF on the server");
         }
         t::MARIADB_START_ENCRYPTION => {
             return unsupported("the binary log reached us encrypted", "the server should decrypt it for replicas");
         }
-        t::MARIADB_QUERY_COMPRESSED..=t::MARIADB_DELETE_ROWS_COMPRESSED => {
-            return unsupported("an event was logged compressed", "set log_bin_compress=OFF on the server");
+        t::MARIADB_QUERY_COMPRESSED => {
+            return unsupported("a statement was logged compressed", "set log_bin_compress=OFF on the server");
         }
         t::BEGIN_LOAD_QUERY | t::EXECUTE_LOAD_QUERY => {
             return unsupported("LOAD DATA was logged as a statement", "set binlog_format=ROW on the server");
@@ -479,14 +491,24 @@ mod tests {
 
     #[test]
     fn features_that_are_not_supported_name_the_setting_to_change() {
-        for (event_type, setting) in [
-            (t::PARTIAL_UPDATE_ROWS, "binlog_row_value_options"),
-            (t::TRANSACTION_PAYLOAD, "binlog_transaction_compression"),
-            (t::MARIADB_WRITE_ROWS_COMPRESSED_V1, "log_bin_compress"),
-        ] {
+        for (event_type, setting) in
+            [(t::TRANSACTION_PAYLOAD, "binlog_transaction_compression"), (t::MARIADB_QUERY_COMPRESSED, "log_bin_compress")]
+        {
             let e = parse(&header(event_type), &[0; 40]).unwrap_err();
             assert_eq!(e.kind(), DecodeErrorKind::UnsupportedFeature);
             assert!(e.to_string().contains(setting), "{e}");
+        }
+        for (event_type, setting) in [
+            (t::PARTIAL_UPDATE_ROWS, "binlog_row_value_options"),
+            (t::MARIADB_WRITE_ROWS_COMPRESSED_V1, "log_bin_compress"),
+            (t::MARIADB_DELETE_ROWS_COMPRESSED, "log_bin_compress"),
+        ] {
+            let EventBody::UnreadableRows { table_id, why } = parse(&header(event_type), &[7, 0, 0, 0, 0, 0, 1, 0]).unwrap()
+            else {
+                panic!("event type {event_type} is read");
+            };
+            assert_eq!(table_id, 7);
+            assert!(why.contains(setting), "{why}");
         }
     }
 

@@ -35,6 +35,8 @@ mod stream_ddl;
 mod stream_log;
 mod stream_row_count;
 mod stream_table;
+#[cfg(test)]
+mod stream_tests;
 mod table_map;
 mod temporal;
 mod types;

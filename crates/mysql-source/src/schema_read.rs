@@ -31,15 +31,16 @@ struct ColumnRow {
     comment: String,
 }
 
-/// One row of SHOW INDEX.
+/// One column of an index.
 #[derive(Debug, Clone)]
-struct IndexRow {
-    unique: bool,
-    index: String,
+pub(crate) struct IndexRow {
+    pub(crate) unique: bool,
+    pub(crate) index: String,
     /// `None` for an expression.
-    column: Option<String>,
-    nullable: bool,
-    prefix: bool,
+    pub(crate) column: Option<String>,
+    pub(crate) nullable: bool,
+    /// Only the beginning of the column is in the index.
+    pub(crate) prefix: bool,
 }
 
 const TABLE: &str = "SELECT table_collation, table_comment FROM information_schema.tables \
@@ -70,25 +71,27 @@ pub(crate) async fn read_table(conn: &mut Connection, table: &TableId) -> Result
             comment: text(row, 7).unwrap_or_default(),
         })
         .collect();
-    // In the server's own order, which information_schema.statistics does not tell.
-    let show = format!("SHOW INDEX FROM {}.{}", quoted(&table.database), quoted(&table.table));
-    let indexes: Vec<IndexRow> = conn
-        .rows(&doing, &show)
-        .await?
-        .iter()
-        .map(|row| IndexRow {
-            unique: text(row, 1).is_some_and(|n| n == "0"),
-            index: text(row, 2).unwrap_or_default(),
-            column: text(row, 4),
-            prefix: text(row, 7).is_some(),
-            nullable: text(row, 9).is_some_and(|n| n.eq_ignore_ascii_case("YES")),
-        })
-        .collect();
+    let indexes = read_indexes(conn, table).await?;
     if columns.is_empty() {
         return Ok(TableRead::Missing);
     }
     let dialect = Dialect { mariadb: conn.server.kind == ServerKind::Mariadb, ..Dialect::default() };
     Ok(assemble(table, &columns, &indexes, collation.as_deref(), &comment, dialect))
+}
+
+/// The indexes of a table in the server's own order, which information_schema.statistics does not tell.
+pub(crate) async fn read_indexes(conn: &mut Connection, table: &TableId) -> Result<Vec<IndexRow>> {
+    let doing = format!("reading the indexes of {table}");
+    let show = format!("SHOW INDEX FROM {}.{}", quoted(&table.database), quoted(&table.table));
+    let rows = conn.rows(&doing, &show).await?;
+    let of_row = |row: &mysql_async::Row| IndexRow {
+        unique: text(row, 1).is_some_and(|n| n == "0"),
+        index: text(row, 2).unwrap_or_default(),
+        column: text(row, 4),
+        prefix: text(row, 7).is_some(),
+        nullable: text(row, 9).is_some_and(|n| n.eq_ignore_ascii_case("YES")),
+    };
+    Ok(rows.iter().map(of_row).collect())
 }
 
 fn assemble(
@@ -185,17 +188,31 @@ fn mysql_default(text: &str, extra: &str, logical: &LogicalType) -> DefaultClaus
     DefaultClause::Constant(literal.unwrap_or_else(|| Literal::Text(text.to_owned())))
 }
 
-/// The primary key, else the first unique key all of whose columns are whole and NOT NULL, as indices into the columns.
+/// The key's columns as indices into the columns.
 fn key(columns: &[Column], indexes: &[IndexRow]) -> Vec<usize> {
-    let position = |name: &str| columns.iter().position(|c| c.name == name);
-    let unique = |name: &str| -> Option<Vec<usize>> {
-        let usable = |row: &IndexRow| row.unique && !row.prefix && !row.nullable;
-        let parts = indexes.iter().filter(|row| row.index == name);
-        parts.map(|row| usable(row).then(|| row.column.as_deref().and_then(position)).flatten()).collect()
-    };
-    let primary = indexes.iter().find(|row| row.index == "PRIMARY").into_iter();
-    let candidates = primary.chain(indexes.iter().filter(|row| row.unique));
-    candidates.filter_map(|row| unique(&row.index)).find(|key| !key.is_empty()).unwrap_or_default()
+    let position = |name: &&str| columns.iter().position(|c| c.name == *name);
+    let key: Option<Vec<usize>> =
+        key_candidates(indexes).first().map(|key| key.iter().map(position).collect()).unwrap_or_default();
+    key.unwrap_or_default()
+}
+
+/// The indexes by which rows can be told apart, best first: the primary key, then the unique keys all of whose columns are whole and
+/// NOT NULL, in the order of `indexes`.
+pub(crate) fn key_candidates(indexes: &[IndexRow]) -> Vec<Vec<&str>> {
+    let mut keys: Vec<(&str, Option<Vec<&str>>)> = Vec::new();
+    for row in indexes {
+        if !keys.iter().any(|(index, _)| *index == row.index) {
+            keys.push((&row.index, Some(Vec::new())));
+        }
+        if let Some((_, key)) = keys.iter_mut().find(|(index, _)| *index == row.index) {
+            match &row.column {
+                Some(column) if row.unique && !row.prefix && !row.nullable => key.iter_mut().for_each(|key| key.push(column)),
+                _ => *key = None,
+            }
+        }
+    }
+    keys.sort_by_key(|(index, _)| *index != "PRIMARY");
+    keys.into_iter().filter_map(|(_, key)| key).collect()
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ impl Jobs {
 /// The server must be the one that the position is of; then its log from there.
 async fn reopen(config: &MysqlSourceConfig, kind: ServerKind, position: &SourcePosition) -> Result<Found> {
     let mut connection = Connection::open(config).await?;
-    crate::source_start::check_resumable(&mut connection, config, position, true).await?;
+    let position = crate::source_start::check_resumable(&mut connection, config, position.clone(), true).await?;
     let start = match kind {
         ServerKind::Mysql => DumpStart::After(&position.transactions),
         ServerKind::Mariadb => DumpStart::At(&position.log),

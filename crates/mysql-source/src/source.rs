@@ -9,10 +9,7 @@ use crate::stream::Stream;
 use crate::stream_log::{DumpStart, LogConnection};
 use crate::stream_table::{Captured, Phase};
 use async_trait::async_trait;
-use cdc_core::{
-    ChangeSource, Error, ErrorKind, Generation, LogCoordinate, RecoveredState, Result, SourceBatch, SourcePosition, TableId,
-    TableSchema,
-};
+use cdc_core::{ChangeSource, Error, ErrorKind, Generation, RecoveredState, Result, SourceBatch, TableId, TableSchema};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -43,10 +40,7 @@ impl MysqlSource {
         let server = connection.server.clone();
         let fold_case = connection.variable("lower_case_table_names").await?.is_some_and(|v| v != "0");
         let position = match recovered.position.clone() {
-            Some(position) => {
-                check_resumable(&mut connection, &config, &position, false).await?;
-                on_this_server(position, &server)
-            }
+            Some(position) => check_resumable(&mut connection, &config, position, false).await?,
             None => {
                 require_database(&mut connection, &config).await?;
                 first_position(&mut connection, &config).await?
@@ -106,17 +100,6 @@ impl ChangeSource for MysqlSource {
 
 async fn task_panicked(task: &mut JoinHandle<()>) -> bool {
     task.await.is_err_and(|e| e.is_panic())
-}
-
-/// The coordinates of another server's log mean nothing here: its transactions say where to go on.
-fn on_this_server(position: SourcePosition, server: &ServerInfo) -> SourcePosition {
-    match position.server == server.identity {
-        true => position,
-        false => {
-            tracing::warn!(from = %position.server, to = %server.identity, "going on with another server, by its GTIDs");
-            SourcePosition { server: server.identity.clone(), log: LogCoordinate::default(), log_created: 0, ..position }
-        }
-    }
 }
 
 fn recover_tables(stream: &mut Stream, recovered: RecoveredState) -> Result<()> {

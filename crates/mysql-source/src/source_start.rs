@@ -4,10 +4,12 @@ use crate::config::MysqlSourceConfig;
 use crate::connection::{Connection, ServerKind, text};
 use crate::error::problem;
 use crate::position::{file_number, format_gtid_set, parse_gtid_set, parse_mariadb_position};
+use crate::stream_log::file_created;
 use cdc_core::{ErrorKind, LogCoordinate, Result, SourcePosition, TransactionSet};
 
 const KEEP_LONGER: &str = "keep binary logs longer: SET GLOBAL binlog_expire_logs_seconds = 604800";
 const RESNAPSHOT: &str = "go on now: lakehouse resnapshot --only-needed";
+const RESNAPSHOT_ALL: &str = "or read the tables again: lakehouse resnapshot";
 
 /// The server's position now: a stream from there misses nothing that is not yet visible in its tables.
 pub(crate) async fn first_position(connection: &mut Connection, config: &MysqlSourceConfig) -> Result<SourcePosition> {
@@ -49,15 +51,16 @@ async fn mariadb_transactions(connection: &mut Connection, at: &LogCoordinate) -
     parse_mariadb_position(&rows.first().and_then(|r| text(r, 0)).unwrap_or_default())
 }
 
-/// Refuses, with the reason and the ways on, if the server cannot go on after `position`.
+/// Where the server can go on after `position`; refuses, with the reason and the ways on, if it cannot.
 ///
+/// That is `position` itself, unless its place in the log is gone although nothing after it is.
 /// `same_server`: the stream only lost its connection, another server must not answer.
 pub(crate) async fn check_resumable(
     connection: &mut Connection,
     config: &MysqlSourceConfig,
-    position: &SourcePosition,
+    position: SourcePosition,
     same_server: bool,
-) -> Result<()> {
+) -> Result<SourcePosition> {
     let address = config.address();
     let moved = position.server != connection.server.identity;
     if moved && same_server {
@@ -73,16 +76,116 @@ pub(crate) async fn check_resumable(
             ErrorKind::Unsafe,
             format!("cannot go on with the binary log of {address}"),
             &[&format!("the mirror has followed server {}, this one is {}", position.server, connection.server.identity)],
-            &["connect to the server that was followed", "or read the tables again: lakehouse resnapshot"],
+            &["connect to the server that was followed", RESNAPSHOT_ALL],
         ));
     }
-    match connection.server.kind {
-        ServerKind::Mysql => check_mysql(connection, &address, position).await,
-        ServerKind::Mariadb => check_mariadb(connection, &address, position).await,
+    if connection.server.kind == ServerKind::Mysql {
+        check_gtids(connection, &address, &position).await?;
+    }
+    if moved {
+        // The coordinates of another server's log mean nothing here: its transactions say where to go on.
+        tracing::warn!(from = %position.server, to = %connection.server.identity, "going on with another server, by its GTIDs");
+        let server = connection.server.identity.clone();
+        return Ok(SourcePosition { server, log: LogCoordinate::default(), log_created: 0, ..position });
+    }
+    let position = check_file(connection, config, position).await?;
+    if connection.server.kind == ServerKind::Mariadb {
+        check_mariadb_transactions(connection, &address, &position).await?;
+    }
+    Ok(position)
+}
+
+/// The file in which the mirror stopped must be the one that it has read, and reach as far.
+///
+/// A reset log has files of the same names, and soon transactions of the same numbers: only the time in the file's first event
+/// tells it from the old one.
+async fn check_file(connection: &mut Connection, config: &MysqlSourceConfig, position: SourcePosition) -> Result<SourcePosition> {
+    let wanted = &position.log;
+    if wanted.file.is_empty() {
+        return Ok(position);
+    }
+    let kind = connection.server.kind;
+    let reset = match kind {
+        ServerKind::Mysql => "RESET BINARY LOGS AND GTIDS",
+        ServerKind::Mariadb => "RESET MASTER",
+    };
+    let refuse = |what: &str, why: &str| {
+        Err(problem(
+            ErrorKind::Unsafe,
+            format!("cannot go on with the binary log of {}", config.address()),
+            &[what, why],
+            &["connect to the server that was followed", RESNAPSHOT_ALL],
+        ))
+    };
+    let rows = connection.rows("listing binary logs", "SHOW BINARY LOGS").await?;
+    let files: Vec<(String, u64)> = rows.iter().filter_map(|r| Some((text(r, 0)?, text(r, 1)?.parse().ok()?))).collect();
+    if let Some((_, size)) = files.iter().find(|(file, _)| *file == wanted.file) {
+        if *size < wanted.offset {
+            return refuse(
+                &format!("{} has {size} bytes, this mirror has read {} of it", wanted.file, wanted.offset),
+                &format!("the server was reset ({reset}), restored from an older backup, or lost the end of its log in a crash"),
+            );
+        }
+        if position.log_created != 0 && file_created(config, kind, &wanted.file).await? != position.log_created {
+            return refuse(
+                &format!("{} is another file than the one that this mirror has read", wanted.file),
+                &format!("the server was reset ({reset}) or restored, and has written a new log since"),
+            );
+        }
+        return Ok(position);
+    }
+    let same_name: Vec<&str> =
+        files.iter().map(|(file, _)| file.as_str()).filter(|file| base_name(file) == base_name(&wanted.file)).collect();
+    if !same_name.is_empty() && same_name.iter().all(|file| file_number(file) < file_number(&wanted.file)) {
+        return refuse(
+            &format!("this mirror has read {}, and the server's last file is {}", wanted.file, same_name.last().unwrap_or(&"")),
+            &format!("the server was reset ({reset}) or restored from an older backup"),
+        );
+    }
+    match kind {
+        // Nothing that the mirror lacks was purged, as its transactions say.
+        ServerKind::Mysql => Ok(position),
+        ServerKind::Mariadb => after_purge(connection, config, position, files.first().map(|(file, _)| file.as_str())).await,
     }
 }
 
-async fn check_mysql(connection: &mut Connection, address: &str, position: &SourcePosition) -> Result<()> {
+/// MariaDB is asked for a place, and that of the mirror was purged: the beginning of its first file will do, if no transaction lies
+/// between the two.
+async fn after_purge(
+    connection: &mut Connection,
+    config: &MysqlSourceConfig,
+    position: SourcePosition,
+    first: Option<&str>,
+) -> Result<SourcePosition> {
+    if let Some(first) = first
+        && position.log.row == 0
+    {
+        let log = LogCoordinate { file: first.to_owned(), offset: 4, row: 0 };
+        if mariadb_transactions(connection, &log).await? == position.transactions {
+            tracing::info!(file = first, "the file in which the mirror stopped was purged, and nothing came after it there");
+            return Ok(SourcePosition { log, log_created: 0, ..position });
+        }
+    }
+    Err(problem(
+        ErrorKind::Unsafe,
+        format!("cannot read the binary log of {}", config.address()),
+        &[
+            &format!(
+                "this mirror stopped at {} (position {}), which is not there any more",
+                position.log.file, position.log.offset
+            ),
+            "the server has purged it, with transactions that the mirror still needs",
+        ],
+        &[KEEP_LONGER, RESNAPSHOT],
+    ))
+}
+
+/// A log file's name without its number.
+fn base_name(file: &str) -> &str {
+    file.rsplit_once('.').map_or(file, |(base, _)| base)
+}
+
+async fn check_gtids(connection: &mut Connection, address: &str, position: &SourcePosition) -> Result<()> {
     let rows = connection.rows("reading GTID sets", "SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_purged").await?;
     let set = |i| parse_gtid_set(&rows.first().and_then(|r| text(r, i)).unwrap_or_default());
     let (executed, purged) = (set(0)?, set(1)?);
@@ -96,7 +199,7 @@ async fn check_mysql(connection: &mut Connection, address: &str, position: &Sour
                 &format!("the server lacks transactions that this mirror has: {}", format_gtid_set(&lacking)),
                 "it was reset (RESET BINARY LOGS AND GTIDS), restored from an older backup, or is another server",
             ],
-            &["connect to the server that was followed", "or read the tables again: lakehouse resnapshot"],
+            &["connect to the server that was followed", RESNAPSHOT_ALL],
         ));
     }
     let missing = purged.minus(&position.transactions);
@@ -124,52 +227,15 @@ async fn soon_visible(connection: &mut Connection, set: &TransactionSet) -> Resu
     Ok(false)
 }
 
-async fn check_mariadb(connection: &mut Connection, address: &str, position: &SourcePosition) -> Result<()> {
-    let rows = connection.rows("listing binary logs", "SHOW BINARY LOGS").await?;
-    let files: Vec<(String, u64)> = rows.iter().filter_map(|r| Some((text(r, 0)?, text(r, 1)?.parse().ok()?))).collect();
-    let wanted = &position.log;
-    match files.iter().find(|(file, _)| *file == wanted.file) {
-        Some((_, size)) if *size >= wanted.offset => {}
-        Some((_, size)) => {
-            return Err(problem(
-                ErrorKind::Unsafe,
-                format!("cannot go on with the binary log of {address}"),
-                &[
-                    &format!("{} has {size} bytes, this mirror has read {} of it", wanted.file, wanted.offset),
-                    "the server was reset (RESET MASTER) or restored from an older backup",
-                ],
-                &["read the tables again: lakehouse resnapshot"],
-            ));
-        }
-        None => {
-            let reset = files.iter().all(|(file, _)| file_number(file) < file_number(&wanted.file));
-            let (what, ways) = match reset {
-                true => (
-                    "the server's log is behind that place: it was reset (RESET MASTER) or restored",
-                    &["read the tables again: lakehouse resnapshot"][..],
-                ),
-                false => ("the server has purged it", &[KEEP_LONGER, RESNAPSHOT][..]),
-            };
-            return Err(problem(
-                ErrorKind::Unsafe,
-                format!("cannot read the binary log of {address}"),
-                &[
-                    &format!("this mirror stopped at {} (position {}), which is not there any more", wanted.file, wanted.offset),
-                    what,
-                ],
-                ways,
-            ));
-        }
-    }
+async fn check_mariadb_transactions(connection: &mut Connection, address: &str, position: &SourcePosition) -> Result<()> {
     let now = connection.visible_transactions().await?;
-    let lacking = position.transactions.minus(&now);
-    if !lacking.is_empty() {
-        return Err(problem(
-            ErrorKind::Unsafe,
-            format!("cannot go on with the binary log of {address}"),
-            &["the server lacks transactions that this mirror has: it was reset (RESET MASTER) or restored from an older backup"],
-            &["read the tables again: lakehouse resnapshot"],
-        ));
+    if position.transactions.minus(&now).is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(problem(
+        ErrorKind::Unsafe,
+        format!("cannot go on with the binary log of {address}"),
+        &["the server lacks transactions that this mirror has: it was reset (RESET MASTER) or restored from an older backup"],
+        &["connect to the server that was followed", RESNAPSHOT_ALL],
+    ))
 }

@@ -35,6 +35,8 @@ pub(crate) struct Stream {
     /// The file and its end as far as it was read.
     file: Arc<str>,
     end: u64,
+    /// When the file was made, as its first event says; 0 before that came.
+    file_created: u32,
     /// What a stream that goes on in this file must find as the file's time of creation.
     expected_creation: Option<(String, u32)>,
     /// Before which place the first transaction of a stream that goes on cannot be.
@@ -90,6 +92,7 @@ impl Stream {
         Self {
             file: position.log.file.as_str().into(),
             end: position.log.offset,
+            file_created: position.log_created,
             config,
             kind,
             position,
@@ -158,6 +161,7 @@ impl Stream {
         let mut position = self.position.clone();
         if let Some(t) = &self.transaction {
             position.log = LogCoordinate { row: t.handed_on(), ..t.start.clone() };
+            position.log_created = self.file_created;
         } else if self.skip > 0 {
             position.log.row = self.skip;
         }
@@ -187,9 +191,11 @@ impl Stream {
         if let Some(t) = self.transaction.take() {
             self.skip = t.handed_on();
             self.position.log = t.start;
+            self.position.log_created = self.file_created;
         }
         self.file = self.position.log.file.as_str().into();
         self.end = self.position.log.offset;
+        self.file_created = self.position.log_created;
         (self.expected_creation, self.not_before) = expected_log(&self.position);
         position
     }
@@ -205,7 +211,7 @@ impl Stream {
         match &event.body {
             EventBody::Rotate { position, file } => {
                 if *self.file != **file {
-                    self.position.log_created = 0; // not known before the file's first event
+                    self.file_created = 0;
                 }
                 self.file = file.as_ref().into();
                 self.end = *position;
@@ -262,6 +268,7 @@ impl Stream {
             EventBody::XaPrepare { .. } => self.commit()?,
             EventBody::TableMap(map) => self.table_map(map)?,
             EventBody::Rows(rows) => self.rows(rows, before)?,
+            EventBody::UnreadableRows { table_id, why } => self.unreadable_rows(*table_id, why)?,
             EventBody::Heartbeat { file, position } => {
                 if **file == *self.file && *position > self.end {
                     self.end = *position;
@@ -288,9 +295,10 @@ impl Stream {
             return;
         }
         let here = LogCoordinate { file: self.file.to_string(), offset: self.end, row: 0 };
-        if crate::chunk::at_or_after(&here, &self.position.log) && here != self.position.log {
+        if crate::chunk::at_or_after(&here, &self.position.log) {
+            self.moved |= here != self.position.log;
             self.position.log = here;
-            self.moved = true;
+            self.position.log_created = self.file_created;
         }
     }
 
@@ -306,7 +314,7 @@ impl Stream {
             ));
         }
         if header.timestamp != 0 {
-            self.position.log_created = header.timestamp;
+            self.file_created = header.timestamp;
         }
         Ok(())
     }
@@ -408,6 +416,7 @@ impl Stream {
         self.position.ts_us = t.info.ts_us;
         self.moved = true;
         self.position.log = LogCoordinate { file: self.file.to_string(), offset: self.end, row: 0 };
+        self.position.log_created = self.file_created;
         Ok(())
     }
 
@@ -465,6 +474,25 @@ impl Stream {
             t.rows = t.rows.saturating_add(rows);
         }
         Ok(())
+    }
+
+    /// Rows of which nothing but their table can be told: it stops, if it is captured.
+    fn unreadable_rows(&mut self, table_id: u64, why: &str) -> Result<()> {
+        let Some(mapped) = self.maps.get(&table_id) else {
+            return Err(self.refuse(&format!("rows belong to the table number {table_id}, which was not explained"), &[]));
+        };
+        let target = mapped.target.filter(|&i| self.tables.get(i).is_some_and(|t| t.phase == Phase::Live));
+        let Some(t) = &mut self.transaction else {
+            return Err(self.refuse("rows stand outside of any transaction", &[]));
+        };
+        // How many they are is not told: one, whenever they are read.
+        t.rows = t.rows.saturating_add(1);
+        match target {
+            Some(index) if t.rows > t.skip => {
+                self.stop(index, StopReason::UndecodableRow, why, &["then read the table again: lakehouse resnapshot"])
+            }
+            _ => Ok(()),
+        }
     }
 
     fn rows_of(&mut self, mapped: &mut Mapped, event: &RowsEvent<'_>, start: u64) -> Result<u64> {
@@ -585,5 +613,5 @@ fn uuid_text(uuid: &[u8; 16]) -> String {
 }
 
 #[cfg(test)]
-#[path = "stream_tests.rs"]
-mod tests;
+#[path = "stream_resume_tests.rs"]
+mod resume_tests;

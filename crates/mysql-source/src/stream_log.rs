@@ -3,7 +3,8 @@
 use crate::config::MysqlSourceConfig;
 use crate::connection::{ServerKind, connect};
 use crate::error::{explain, problem};
-use crate::event::{EventHeader, event_type};
+use crate::event::{EventHeader, EventReader, event_type};
+use crate::event_body::EventBody;
 use cdc_core::{Error, ErrorKind, LogCoordinate, Result, TransactionSet};
 use futures::{FutureExt, StreamExt};
 use mysql_async::prelude::Queryable;
@@ -140,6 +141,21 @@ impl LogConnection {
             self.raw.extend_from_slice(&event.checksum().unwrap_or_default());
         }
         Ok(())
+    }
+}
+
+/// When a file of the server's log was made: the time of its first event, seconds since the Unix epoch.
+pub(crate) async fn file_created(config: &MysqlSourceConfig, kind: ServerKind, file: &str) -> Result<u32> {
+    let beginning = LogCoordinate { file: file.to_owned(), offset: 4, row: 0 };
+    let mut log = LogConnection::open(config, kind, DumpStart::At(&beginning)).await?;
+    let mut reader = EventReader::new();
+    loop {
+        log.wait().await.map_err(|(LogFailure::Lost(e) | LogFailure::Fatal(e))| e)?;
+        // An artificial Rotate comes before it.
+        let event = reader.read(log.raw())?;
+        if let EventBody::FormatDescription(_) = event.body {
+            return Ok(event.header.timestamp);
+        }
     }
 }
 

@@ -1,63 +1,150 @@
-//! The stream on events made by hand.
+//! The stream's state under events that no server sends: damaged, doubled, left out, in another order, of random bytes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#![allow(clippy::unwrap_used)]
-use super::*;
+use crate::connection::ServerKind;
+use crate::decode::recorded_tests::{Recording, mariadb, mysql};
+use crate::event::{Event, EventHeader, EventReader};
+use crate::event_body::EventBody;
+use crate::stream::Stream;
+use crate::stream_table::{Captured, Phase};
+use crate::{MysqlSourceConfig, parse_statement};
+use cdc_core::{SourceItem, TableFilter, TableId};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::sync::Arc;
 
-const SERVER: &str = "01010101-0101-0101-0101-010101010101";
-
-fn event(end: u32, size: u32, body: EventBody<'_>) -> Event<'_> {
-    let header = EventHeader { timestamp: 1, event_type: 0, server_id: 1, size, log_pos: end, flags: 0 };
-    Event { header, body }
+fn seeded() -> StdRng {
+    let seed = match std::env::var("SEED") {
+        Ok(text) => text.parse().unwrap(),
+        Err(_) => std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
+    };
+    println!("SEED={seed}");
+    StdRng::seed_from_u64(seed)
 }
 
-fn gtid() -> EventBody<'static> {
-    EventBody::Gtid(crate::event_body::Gtid {
-        uuid: Some([1; 16]),
-        tag: "",
-        number: 7,
-        immediate_commit_us: 1,
-        original_commit_us: 1,
-        transaction_length: 0,
-    })
+fn stream(recording: &Recording) -> Stream {
+    // Left out, so that the statements that make the tables do not send for their columns: they are known below.
+    let nothing = TableFilter::new(None, Some("recorded"), None, None).unwrap();
+    let config = MysqlSourceConfig::builder("nowhere").user("nobody").tables(nothing).max_transaction_bytes(4 << 10);
+    let config = config.build().unwrap();
+    let kind = if recording.mariadb { ServerKind::Mariadb } else { ServerKind::Mysql };
+    let mut stream = Stream::new(config, kind, Default::default(), false);
+    for (name, schema) in &recording.schemas {
+        let mut table = Captured::new(TableId::new("recorded", name), Phase::Live);
+        table.schema = Some(Arc::clone(schema));
+        stream.add(table);
+    }
+    stream
 }
 
-/// A row event of one row in a table that is not captured.
-fn row(stream: &mut Stream, end: u32) {
-    // Number 9, `d`.`t`, one INT.
-    let map = [9, 0, 0, 0, 0, 0, 0, 0, 1, b'd', 0, 1, b't', 0, 1, 3, 0, 0];
-    stream.event(&event(end, 10, EventBody::TableMap(TableMapEvent::parse(&map).unwrap()))).unwrap();
-    let row = [9, 0, 0, 0, 0, 0, 1, 0, 1, 1, 0, 5, 0, 0, 0];
-    stream.event(&event(end + 10, 10, EventBody::Rows(RowsEvent::parse(RowsKind::Insert, false, &row).unwrap()))).unwrap();
+/// The events of a recording as header and body, without checksums.
+fn parts(recording: &Recording) -> Vec<(EventHeader, Vec<u8>)> {
+    let events = recording.events().into_iter();
+    let split = |raw: &[u8]| {
+        let body = raw[EventHeader::LEN..raw.len() - EventReader::CHECKSUM_LEN].to_vec();
+        (EventHeader::parse(raw).unwrap(), body)
+    };
+    events.map(split).collect()
 }
 
-#[test]
-fn a_connection_that_is_lost_while_handed_on_rows_are_skipped_still_skips_them_all() {
-    // The log has three rows of the transaction that begins at 100.
-    let log = LogCoordinate { file: "bin.000001".to_owned(), offset: 100, row: 3 };
-    let recovered = SourcePosition { server: SERVER.to_owned(), log, ..SourcePosition::default() };
-    let config = MysqlSourceConfig::builder("localhost").build().unwrap();
-    let mut stream = Stream::new(config, ServerKind::Mysql, recovered.clone(), false);
-    for lost_after in [0, 1, 2, 3, 2] {
-        stream.event(&event(150, 50, gtid())).unwrap();
-        for n in 0..lost_after {
-            row(&mut stream, 200 + 20 * n);
+/// What was accumulated makes batches, whatever came before.
+fn drain(stream: &mut Stream) -> usize {
+    let items = stream.take_items().unwrap();
+    let changes = items.iter().map(|item| match item {
+        SourceItem::Changes(batch) => {
+            assert!(batch.changes.iter().all(|c| (c.origin as usize) < batch.origins.len()));
+            batch.changes.len()
         }
-        assert_eq!(stream.position_now(), recovered, "nothing new was read");
-        assert_eq!(stream.rewind(), recovered, "after {lost_after} of the three rows");
-    }
-    stream.event(&event(150, 50, gtid())).unwrap();
-    for n in 0..4 {
-        row(&mut stream, 200 + 20 * n);
-    }
-    assert_eq!(stream.position_now().log.row, 4);
-    stream.event(&event(300, 10, EventBody::Xid(1))).unwrap();
-    let here = LogCoordinate { file: "bin.000001".to_owned(), offset: 300, row: 0 };
-    assert_eq!(stream.position_now().log, here);
-    assert!(stream.position_now().transactions.contains_number(SERVER, 7));
+        _ => 0,
+    });
+    changes.sum()
 }
 
 #[test]
-fn a_uuid_is_printed_as_the_server_prints_it() {
-    let uuid = [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x33, 0xc8, 0x0a, 0xa9, 0x42, 0x95, 0x62];
-    assert_eq!(uuid_text(&uuid), "3e11fa47-71ca-11e1-9e33-c80aa9429562");
+fn the_recorded_events_are_taken_in_whole() {
+    for recording in [mysql(), mariadb()] {
+        let mut stream = stream(&recording);
+        for (header, body) in parts(&recording) {
+            stream.event(&Event::from_parts(header, &body).unwrap()).unwrap();
+        }
+        assert!(stream.settled() && drain(&mut stream) > 100);
+        assert!(stream.position.log_created > 0, "{:?}", stream.position);
+    }
+}
+
+#[test]
+fn no_events_in_any_order_make_the_stream_panic() {
+    let mut rng = seeded();
+    for recording in [mysql(), mariadb()] {
+        let parts = parts(&recording);
+        let mut errors = 0;
+        for _ in 0..60 {
+            let mut stream = stream(&recording);
+            let mut at = 0;
+            while at < parts.len() {
+                let (mut header, mut body) = parts[at].clone();
+                at += 1;
+                match rng.random_range(0..60) {
+                    0 => at = rng.random_range(0..parts.len()).max(at.saturating_sub(5)),
+                    1 => body.truncate(rng.random_range(0..=body.len())),
+                    2..5 => {
+                        for _ in 0..rng.random_range(1..4) {
+                            let n = body.len();
+                            if n > 0 {
+                                body[rng.random_range(0..n)] = rng.random();
+                            }
+                        }
+                    }
+                    5 => header.event_type = rng.random_range(0..172),
+                    6 => header.log_pos = rng.random(),
+                    7 => header.flags = rng.random(),
+                    8 => header.size = rng.random(),
+                    9 => drop(stream.rewind()),
+                    10 => drop(drain(&mut stream)),
+                    11 => at = at.saturating_sub(1), // twice
+                    _ => {}
+                }
+                let Ok(event) = Event::from_parts(header, &body) else { continue };
+                // After an error a source is done; the state must hold all the same.
+                errors += usize::from(stream.event(&event).is_err());
+                let _ = (stream.must_split(), stream.settled(), stream.position_now());
+            }
+            drain(&mut stream);
+        }
+        assert!(errors > 0, "nothing was damaged");
+    }
+}
+
+#[test]
+fn random_bytes_of_any_event_type_are_an_error_or_an_event() {
+    let mut rng = seeded();
+    let mut read = 0;
+    for _ in 0..200_000 {
+        let header = EventHeader {
+            timestamp: rng.random(),
+            event_type: rng.random_range(0..172),
+            server_id: rng.random(),
+            size: rng.random(),
+            log_pos: rng.random(),
+            flags: rng.random(),
+        };
+        let mut body = vec![0u8; rng.random_range(0..120)];
+        rng.fill(body.as_mut_slice());
+        if rng.random_bool(0.5) {
+            // Small numbers are lengths that fit.
+            body.iter_mut().for_each(|b| *b &= 7);
+        }
+        let Ok(event) = Event::from_parts(header, &body) else { continue };
+        read += 1;
+        match event.body {
+            EventBody::TableMap(map) => drop((map.columns(), map.metadata())),
+            EventBody::Query(query) => {
+                drop(parse_statement(&query.text(), query.database, crate::Dialect::of(&query, header.server_id % 2 == 0)))
+            }
+            _ => {}
+        }
+        let raw = [&header.to_bytes()[..], &body].concat();
+        let _ = EventReader::new().read(&raw);
+    }
+    assert!(read > 1_000, "{read} events were read");
 }

@@ -6,6 +6,7 @@ mod support;
 mod odd;
 mod reader;
 mod refusals;
+mod reset;
 mod restart;
 mod shop;
 mod trap;

@@ -1,7 +1,7 @@
 //! Names, keys and statements that are not everyday.
 
-use crate::support::{Copy, both, config, run};
-use mysql_source::MysqlSource;
+use crate::support::{Copy, Server, both, config, run};
+use mysql_source::{MysqlSource, TableReader, discover};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_names_and_keys_of_every_kind_are_walked_in_small_chunks() {
@@ -136,4 +136,87 @@ async fn a_table_without_a_key_is_read_exactly_once_on_a_server_that_does_not_re
         copy.assert_equals(&server, database).await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_that_is_announced_is_the_key_that_rows_are_told_apart_by() {
+    both("keys", async |server, database| {
+        let mut admin = server.admin(database).await;
+        run(
+            &mut admin,
+            &[
+                "CREATE TABLE two (a INT NOT NULL, b INT NOT NULL, UNIQUE KEY zz (b), UNIQUE KEY aa (a))",
+                "CREATE TABLE pre (a VARCHAR(20) NOT NULL, UNIQUE KEY p (a(3)))",
+                "CREATE TABLE nul (a INT, b INT NOT NULL, UNIQUE KEY n (a), UNIQUE KEY y (b))",
+                "CREATE TABLE prim (a INT NOT NULL, b INT NOT NULL, UNIQUE KEY aa (b), PRIMARY KEY (a))",
+                "CREATE TABLE late (a INT NOT NULL, b INT NOT NULL, UNIQUE KEY z (a))",
+                "ALTER TABLE late ADD UNIQUE KEY a (b)",
+            ],
+        )
+        .await;
+        let config = config(&server, database).build().unwrap();
+        let announced: Vec<_> = discover(&config).await.unwrap().into_iter().map(|t| (t.table, t.key)).collect();
+        for (table, key) in &announced {
+            let reader = TableReader::of_table(&config, table).await.unwrap();
+            let used: Vec<&str> = reader.schema().key_columns().map(|c| c.name.as_str()).collect();
+            assert_eq!(*key, used, "{table}");
+        }
+        let keys: Vec<String> = announced.iter().map(|(_, key)| key.join(",")).collect();
+        // late, nul, pre, prim, two
+        assert_eq!(keys, ["a", "b", "", "a", "b"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_is_logged_as_json_differences_stops_its_table_alone() {
+    let server = Server::start("mysql", "source", &[]);
+    let database = "t_partial";
+    let mut admin = server.admin("").await;
+    run(
+        &mut admin,
+        &[
+            "DROP DATABASE IF EXISTS t_partial",
+            "DROP DATABASE IF EXISTS t_partial_elsewhere",
+            "CREATE DATABASE t_partial",
+            "CREATE DATABASE t_partial_elsewhere",
+            "CREATE TABLE t_partial_elsewhere.j (id INT PRIMARY KEY, d JSON)",
+            "INSERT INTO t_partial_elsewhere.j VALUES (1, '{\"a\": 1, \"b\": \"long enough to be worth it\"}')",
+            "USE t_partial",
+            "CREATE TABLE j LIKE t_partial_elsewhere.j",
+            "INSERT INTO j SELECT * FROM t_partial_elsewhere.j",
+            "CREATE TABLE t (id INT PRIMARY KEY)",
+        ],
+    )
+    .await;
+    let config = config(&server, database).build().unwrap();
+    let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+    let mut copy = Copy::default();
+    copy.catch_up(&mut source, &config).await;
+    run(
+        &mut admin,
+        &[
+            "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'",
+            "UPDATE t_partial_elsewhere.j SET d = JSON_SET(d, '$.a', 2)",
+            "INSERT INTO t VALUES (1)",
+        ],
+    )
+    .await;
+    copy.catch_up(&mut source, &config).await;
+    assert_eq!(copy.table(database, "j").stop, None, "a table that is not captured");
+    run(
+        &mut admin,
+        &["BEGIN", "UPDATE j SET d = JSON_SET(d, '$.a', 2)", "INSERT INTO t VALUES (2)", "COMMIT", "INSERT INTO t VALUES (3)"],
+    )
+    .await;
+    copy.catch_up(&mut source, &config).await;
+    let stop = copy.table(database, "j").stop.clone().unwrap();
+    assert!(stop.starts_with("t_partial.j is not followed any further") && stop.contains("binlog_row_value_options"), "{stop}");
+    copy.assert_equals(&server, database).await;
+    // A stop in the middle of the transaction goes on behind it.
+    drop(source);
+    let mut source = MysqlSource::start(config.clone(), copy.state.clone()).await.unwrap();
+    run(&mut admin, &["INSERT INTO t VALUES (4)"]).await;
+    copy.catch_up(&mut source, &config).await;
+    copy.assert_equals(&server, database).await;
 }

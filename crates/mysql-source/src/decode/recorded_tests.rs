@@ -14,12 +14,19 @@ use cdc_core::{Column, LogicalType, TableId, TableSchema, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-struct Recording {
+pub(crate) struct Recording {
     log: &'static [u8],
-    schemas: BTreeMap<String, Arc<TableSchema>>,
+    pub(crate) schemas: BTreeMap<String, Arc<TableSchema>>,
     /// What SELECT showed, in the order of the keys.
     rows: BTreeMap<String, Vec<Vec<Option<String>>>>,
-    mariadb: bool,
+    pub(crate) mariadb: bool,
+}
+
+impl Recording {
+    /// Its events, each whole.
+    pub(crate) fn events(&self) -> Vec<&'static [u8]> {
+        events(self.log)
+    }
 }
 
 fn unhex(digits: &str) -> String {
@@ -55,7 +62,7 @@ fn recording(log: &'static [u8], columns: &str, rows: &str, mariadb: bool) -> Re
     Recording { log, schemas, rows: expected, mariadb }
 }
 
-fn mysql() -> Recording {
+pub(crate) fn mysql() -> Recording {
     recording(
         include_bytes!("../../tests/fixtures/mysql.binlog"),
         include_str!("../../tests/fixtures/mysql.columns.tsv"),
@@ -64,7 +71,7 @@ fn mysql() -> Recording {
     )
 }
 
-fn mariadb() -> Recording {
+pub(crate) fn mariadb() -> Recording {
     recording(
         include_bytes!("../../tests/fixtures/mariadb.binlog"),
         include_str!("../../tests/fixtures/mariadb.columns.tsv"),
@@ -74,7 +81,7 @@ fn mariadb() -> Recording {
 }
 
 /// The events of a log file: after its four bytes of magic, one after the other.
-fn events(log: &[u8]) -> Vec<&[u8]> {
+fn events(log: &'static [u8]) -> Vec<&'static [u8]> {
     let mut rest = &log[4..];
     let mut out = Vec::new();
     while !rest.is_empty() {

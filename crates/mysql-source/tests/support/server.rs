@@ -6,6 +6,7 @@ use std::process::Command;
 /// A running server.
 pub struct Server {
     pub kind: &'static str,
+    pub name: String,
     pub port: u16,
 }
 
@@ -28,11 +29,14 @@ pub async fn both<F: AsyncFn(Server, &str)>(name: &str, test: F) {
 impl Server {
     /// Starts an instance of the project's scripts, or finds it running.
     pub fn start(kind: &'static str, name: &str, options: &[&str]) -> Self {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../dev").join(kind);
-        let output = Command::new(script).args(["start", name, "--json"]).args(options).output().unwrap();
-        assert!(output.status.success(), "{kind}: {}", String::from_utf8_lossy(&output.stderr));
-        let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        Self { kind, port: u16::try_from(info["port"].as_u64().unwrap()).unwrap() }
+        let output = script(kind, &[&["start", name, "--json"], options].concat());
+        let info: serde_json::Value = serde_json::from_slice(&output).unwrap();
+        Self { kind, name: name.to_owned(), port: u16::try_from(info["port"].as_u64().unwrap()).unwrap() }
+    }
+
+    /// `kill9`, `stop`, `start`: what the project's script does with the instance.
+    pub fn act(&self, verb: &str) {
+        script(self.kind, &[verb, &self.name]);
     }
 
     /// A connection of a user that may do everything.
@@ -50,6 +54,13 @@ impl Server {
     pub fn is_mysql(&self) -> bool {
         self.kind == "mysql"
     }
+}
+
+fn script(kind: &str, arguments: &[&str]) -> Vec<u8> {
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../dev").join(kind);
+    let output = Command::new(script).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{kind}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
 /// Runs statements, one after the other, in one session.
