@@ -1,6 +1,6 @@
 //! Every supported type, by the snapshot and by the stream, with NULLs and the ends of its range.
 
-use crate::support::{Fixture, both, caught_up, stop};
+use crate::support::{Fixture, both, caught_up, start, stop, stopped};
 
 /// Declarations and values. `NOW` never appears: what a test writes is what it must find.
 const COLUMNS: &[(&str, &[&str])] = &[
