@@ -9,6 +9,9 @@ use std::ops::Range;
 /// The most bytes of keys and values (and of headers, and of the table) that one [`RecordsBuilder`] holds: 1 GiB.
 pub const MAX_BATCH_BYTES: usize = 1 << 30;
 
+/// A block ends once it holds so many bytes: what is read, checked and kept in memory at least is one block.
+const BLOCK_BYTES: usize = 1 << 20;
+
 /// A set of headers of one [`RecordsBuilder`], stored once however many records carry it.
 ///
 /// A set belongs to the builder that made it; another builder refuses it or takes its own set of that number.
@@ -24,7 +27,8 @@ impl HeaderSet {
 ///
 /// Two ways in: [`push`](Self::push) copies key and value; an encoder that can write into a `Vec` writes into
 /// [`arena`](Self::arena) and then says with [`commit`](Self::commit) which ranges are key and value, without a copy. A range may be
-/// used by several records (an event and its tombstone share the key), and bytes that no record uses do no harm.
+/// used by several records (an event and its tombstone share the key), and bytes that no record uses do no harm. Whoever writes in
+/// place says with [`may_break`](Self::may_break) where a large batch may be cut into blocks.
 ///
 /// ```
 /// # fn main() -> change_log::Result<()> {
@@ -45,12 +49,28 @@ impl HeaderSet {
 /// ```
 #[derive(Debug, Default)]
 pub struct RecordsBuilder {
+    /// Blocks that are complete, and what they hold.
+    blocks: Vec<Block>,
+    bytes: usize,
+    count: usize,
+    next_relative: i64,
+    /// All header sets.
+    sets: Vec<Range<u32>>,
+    set_bytes: Vec<u8>,
+    interned: HashMap<Box<[u8]>, u32>,
+    scratch: Vec<u8>,
+    open: OpenBlock,
+}
+
+/// The block that is being written.
+#[derive(Debug, Default)]
+struct OpenBlock {
     arena: Vec<u8>,
     table: Vec<u8>,
     headers: Vec<u8>,
     header_sets: Vec<Range<u32>>,
-    interned: HashMap<Box<[u8]>, u32>,
-    scratch: Vec<u8>,
+    /// The number that a header set of the batch has in this block; 0: none yet.
+    numbers: Vec<u32>,
     count: u32,
     cursor: usize,
     next_relative: i64,
@@ -64,9 +84,10 @@ impl RecordsBuilder {
         Self::default()
     }
 
-    /// An empty builder with room for so many bytes of keys and values.
+    /// An empty builder with room for so many bytes of keys and values, as far as they share a block.
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { arena: Vec::with_capacity(bytes), ..Self::default() }
+        let arena = Vec::with_capacity(bytes.min(BLOCK_BYTES));
+        Self { open: OpenBlock { arena, ..OpenBlock::default() }, ..Self::default() }
     }
 
     /// The set of these headers; the same set for the same headers.
@@ -96,31 +117,50 @@ impl RecordsBuilder {
         if let Some(&n) = self.interned.get(encoded) {
             return Ok(HeaderSet(n));
         }
-        let end = self.headers.len().saturating_add(encoded.len());
+        let end = self.set_bytes.len().saturating_add(encoded.len());
         if end > MAX_BATCH_BYTES {
             return Err(Error::too_large("the headers of a batch", MAX_BATCH_BYTES));
         }
-        let start = self.headers.len() as u32;
-        self.headers.extend_from_slice(encoded);
-        self.header_sets.push(start..end as u32);
-        let number = self.header_sets.len() as u32;
+        let start = self.set_bytes.len() as u32;
+        self.set_bytes.extend_from_slice(encoded);
+        self.sets.push(start..end as u32);
+        let number = self.sets.len() as u32;
         self.interned.insert(encoded.into(), number);
         Ok(HeaderSet(number))
     }
 
-    /// Adds a record, copying key and value.
+    /// Adds a record, copying key and value. Like [`may_break`](Self::may_break) it may begin a new arena: commit before what was
+    /// written in place.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] if the batch would exceed [`MAX_BATCH_BYTES`], or the header set is of another builder. The record is
     /// not added.
     pub fn push(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, headers: HeaderSet, timestamp_ms: i64) -> Result<()> {
+        self.may_break();
         self.push_after_gap(0, key, value, headers, timestamp_ms)
     }
 
     /// The buffer that keys and values are written into, for [`commit`](Self::commit). Only append to it: what is there is of
     /// records that are committed.
     pub fn arena(&mut self) -> &mut Vec<u8> {
-        &mut self.arena
+        &mut self.open.arena
+    }
+
+    /// Says that no range of the [`arena`](Self::arena) so far is going to be used any more. A block that is large enough ends here, and the
+    /// arena is empty then: readers and caches deal in whole blocks, so large batches should have such places.
+    pub fn may_break(&mut self) {
+        if self.open.bytes() >= BLOCK_BYTES && self.open.count > 0 {
+            let next = OpenBlock { arena: Vec::with_capacity(self.open.arena.len()), ..OpenBlock::default() };
+            self.end_block(next);
+        }
+    }
+
+    fn end_block(&mut self, next: OpenBlock) {
+        let block = std::mem::replace(&mut self.open, next).into_block(self.next_relative);
+        self.bytes += block.encoded_len();
+        self.count += block.count as usize;
+        self.next_relative = block.next_offset();
+        self.blocks.push(block);
     }
 
     /// Adds a record whose key and value are these ranges of [`arena`](Self::arena).
@@ -159,18 +199,19 @@ impl RecordsBuilder {
         headers: HeaderSet,
         timestamp_ms: i64,
     ) -> Result<()> {
-        let start = self.arena.len();
+        let arena = &mut self.open.arena;
+        let start = arena.len();
         let len = key.map_or(0, <[u8]>::len).saturating_add(value.map_or(0, <[u8]>::len));
-        if len > MAX_BATCH_BYTES.saturating_sub(start) {
+        if len > MAX_BATCH_BYTES.saturating_sub(self.bytes.saturating_add(start)) {
             return Err(Error::too_large("a batch of records", MAX_BATCH_BYTES));
         }
-        self.arena.extend_from_slice(key.unwrap_or_default());
-        let middle = self.arena.len();
-        self.arena.extend_from_slice(value.unwrap_or_default());
-        let end = self.arena.len();
+        arena.extend_from_slice(key.unwrap_or_default());
+        let middle = arena.len();
+        arena.extend_from_slice(value.unwrap_or_default());
+        let end = arena.len();
         let added = self.entry(gap, key.map(|_| start..middle), value.map(|_| middle..end), headers, timestamp_ms);
         if added.is_err() {
-            self.arena.truncate(start);
+            self.open.arena.truncate(start);
         }
         added
     }
@@ -183,12 +224,86 @@ impl RecordsBuilder {
         headers: HeaderSet,
         timestamp_ms: i64,
     ) -> Result<()> {
-        if self.arena.len() > MAX_BATCH_BYTES || self.table.len() > MAX_BATCH_BYTES || self.count == u32::MAX {
+        if self.bytes() > MAX_BATCH_BYTES || self.open.count == u32::MAX {
             return Err(Error::too_large("a batch of records", MAX_BATCH_BYTES));
         }
-        if headers.0 as usize > self.header_sets.len() {
-            return Err(Error::new(ErrorKind::Invalid, "the header set is of another builder: ask this one for it"));
+        let headers = self.number(headers)?;
+        self.open.entry(gap, key, value, headers, timestamp_ms)
+    }
+
+    /// The number that a header set has in the open block.
+    fn number(&mut self, set: HeaderSet) -> Result<u32> {
+        let Some(index) = (set.0 as usize).checked_sub(1) else { return Ok(0) };
+        match self.open.numbers.get(index) {
+            Some(&number) if number > 0 => return Ok(number),
+            _ => {}
         }
+        let bytes = self.sets.get(index).and_then(|r| self.set_bytes.get(r.start as usize..r.end as usize));
+        let bytes =
+            bytes.ok_or_else(|| Error::new(ErrorKind::Invalid, "the header set is of another builder: ask this one for it"))?;
+        Ok(self.open.add_headers(index, bytes))
+    }
+
+    /// Records added so far.
+    pub fn len(&self) -> usize {
+        self.count + self.open.count as usize
+    }
+
+    /// True if no record was added.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes held so far: keys, values, headers and the table of records.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.open.bytes()
+    }
+
+    /// The batch. A buffer that is much larger than its content is cut to size, so that the batch holds what
+    /// [`Records::bytes`] says.
+    pub fn finish(mut self) -> Records {
+        if self.open.count > 0 {
+            self.end_block(OpenBlock::default());
+        }
+        match self.blocks.is_empty() {
+            true => Records::default(),
+            false => Records::from_blocks(self.blocks),
+        }
+    }
+
+    /// The batch as one block; only for those who never came to a [`may_break`](Self::may_break).
+    pub(crate) fn into_block(self, base: i64) -> Block {
+        self.open.into_block(base)
+    }
+}
+
+impl OpenBlock {
+    fn bytes(&self) -> usize {
+        self.arena.len() + self.table.len() + self.headers.len()
+    }
+
+    fn add_headers(&mut self, index: usize, encoded: &[u8]) -> u32 {
+        let start = self.headers.len() as u32;
+        self.headers.extend_from_slice(encoded);
+        self.header_sets.push(start..self.headers.len() as u32);
+        let number = self.header_sets.len() as u32;
+        if self.numbers.len() <= index {
+            self.numbers.resize(index + 1, 0);
+        }
+        if let Some(slot) = self.numbers.get_mut(index) {
+            *slot = number;
+        }
+        number
+    }
+
+    fn entry(
+        &mut self,
+        gap: i64,
+        key: Option<Range<usize>>,
+        value: Option<Range<usize>>,
+        headers: u32,
+        timestamp_ms: i64,
+    ) -> Result<()> {
         for r in [&key, &value].into_iter().flatten() {
             if r.start > r.end || r.end > self.arena.len() {
                 return Err(Error::new(
@@ -216,7 +331,7 @@ impl RecordsBuilder {
         if delta != 0 {
             flags |= block::TIMESTAMP;
         }
-        if headers.0 != self.last_headers {
+        if headers != self.last_headers {
             flags |= block::HEADERS;
         }
         if gap != 0 {
@@ -230,8 +345,8 @@ impl RecordsBuilder {
         if delta != 0 {
             put_zigzag(table, delta);
         }
-        if headers.0 != self.last_headers {
-            put_varint(table, u64::from(headers.0));
+        if headers != self.last_headers {
+            put_varint(table, u64::from(headers));
         }
         for (r, explicit) in [(key, block::KEY_AT), (value, block::VALUE_AT)] {
             if let Some(r) = r {
@@ -244,36 +359,12 @@ impl RecordsBuilder {
         self.cursor = cursor;
         self.next_relative = self.next_relative.saturating_add(gap).saturating_add(1);
         self.last_timestamp_ms = timestamp_ms;
-        self.last_headers = headers.0;
+        self.last_headers = headers;
         self.count += 1;
         Ok(())
     }
 
-    /// Records added so far.
-    pub fn len(&self) -> usize {
-        self.count as usize
-    }
-
-    /// True if no record was added.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Bytes held so far: keys, values, headers and the table of records.
-    pub fn bytes(&self) -> usize {
-        self.arena.len() + self.table.len() + self.headers.len()
-    }
-
-    /// The batch. A buffer that is much larger than its content is cut to size, so that the batch holds what
-    /// [`Records::bytes`] says.
-    pub fn finish(self) -> Records {
-        if self.count == 0 {
-            return Records::default();
-        }
-        Records::from_blocks(vec![self.into_block(0)])
-    }
-
-    pub(crate) fn into_block(self, base: i64) -> Block {
+    fn into_block(self, base: i64) -> Block {
         Block {
             base,
             count: self.count,

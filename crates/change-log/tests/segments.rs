@@ -182,3 +182,55 @@ async fn a_reader_behind_retention_is_told_and_one_before_it_is_not_disturbed() 
     writer.await.unwrap();
     assert_eq!(log.read("a", 0, 0, 700).await.unwrap_err().kind(), ErrorKind::OffsetOutOfRange);
 }
+
+#[tokio::test]
+async fn a_large_batch_is_read_piece_by_piece_with_all_its_headers() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), &tiny(64 << 20)).await;
+    log.create_topic("a", TopicSpec::new()).await.unwrap();
+    let mut b = RecordsBuilder::new();
+    let (even, odd) = (b.headers(&[("h", b"even")]).unwrap(), b.headers(&[("h", b"odd")]).unwrap());
+    let value = [b'v'; 1000];
+    for i in 0..9_000_i64 {
+        // Half of them copied, half of them written in place, with a key that its tombstone shares.
+        let set = if i % 2 == 0 { even } else { odd };
+        if i % 3 == 0 {
+            b.may_break();
+            let arena = b.arena();
+            let start = arena.len();
+            arena.extend_from_slice(&i.to_le_bytes());
+            let middle = arena.len();
+            arena.extend_from_slice(&value);
+            let end = arena.len();
+            b.commit(Some(start..middle), Some(middle..end), set, i).unwrap();
+            b.commit(Some(start..middle), None, HeaderSet::NONE, i).unwrap();
+        } else {
+            b.push(Some(&i.to_le_bytes()), Some(&value), set, i).unwrap();
+        }
+    }
+    assert_eq!(b.len(), 12_000);
+    let records = b.finish();
+    assert_eq!(records.iter().map(|r| r.offset).collect::<Vec<_>>(), (0..12_000).collect::<Vec<_>>());
+    log.producer("p").await.unwrap().append(one("a", 0, records)).await.unwrap();
+    let (mut at, mut reads, mut keys) = (0, 0, Vec::new());
+    while at < 12_000 {
+        let fetched = log.read("a", 0, at, 1 << 20).await.unwrap();
+        assert!(fetched.records.bytes() < 2 << 20, "a reader of a mebibyte holds {} bytes", fetched.records.bytes());
+        for r in &fetched.records {
+            assert_eq!(r.offset, at);
+            let key = i64::from_le_bytes(r.key.unwrap().try_into().unwrap());
+            assert_eq!(r.timestamp_ms, key);
+            let expected: Option<&[u8]> = match r.value {
+                Some(_) if key % 2 == 0 => Some(b"even"),
+                Some(_) => Some(b"odd"),
+                None => None,
+            };
+            assert_eq!(r.headers.get("h"), expected, "at {at}");
+            keys.extend(r.value.map(|v| (key, v.len())));
+            at += 1;
+        }
+        reads += 1;
+    }
+    assert_eq!(keys, (0..9_000).map(|i| (i, 1000)).collect::<Vec<_>>());
+    assert!((9..=20).contains(&reads), "{reads} reads of a mebibyte for nine");
+}

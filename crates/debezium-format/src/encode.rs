@@ -151,6 +151,7 @@ impl Encoder {
             let rows = batch.images.num_rows();
             let before = self.image(change, change.before, rows)?;
             let after = self.image(change, change.after, rows)?;
+            sink.may_break();
             written += self.encode_change(&views, change, before, after, sink)?;
         }
         Ok(written)

@@ -55,6 +55,9 @@ pub trait EventSink {
     /// The bytes of the given ranges are complete, and are a record. Several records may name the same bytes: a delete and its
     /// tombstone have one key, and one record's header may be another's key.
     fn commit(&mut self, event: EncodedEvent<'_>);
+
+    /// Between two changes: no range given so far is used again, so the sink may begin another arena.
+    fn may_break(&mut self) {}
 }
 
 /// A record on its own, for tests and tools.

@@ -36,6 +36,10 @@ impl EventSink for EventRecords<'_> {
         self.records.arena()
     }
 
+    fn may_break(&mut self) {
+        self.records.may_break();
+    }
+
     fn commit(&mut self, event: EncodedEvent<'_>) {
         if self.failure.is_some() {
             return;

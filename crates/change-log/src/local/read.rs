@@ -10,8 +10,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::Fetched;
 use crate::records::Records;
 use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, pread};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -163,9 +164,7 @@ fn read_blocks(file: &File, path: &Path, refs: &[BlockRef], max_bytes: usize, se
             end = block_end;
             n += 1;
         }
-        let mut bytes = vec![0; (end - start) as usize];
-        file.read_exact_at(&mut bytes, start).map_err(|e| read_error(path, start, e))?;
-        let bytes = Bytes::from(bytes);
+        let bytes = read_exact(file, path, start, (end - start) as usize)?;
         let (window, after) = rest.split_at_checked(n).unwrap_or((rest, &[]));
         for b in window {
             let at = (b.position - start) as usize;
@@ -182,16 +181,23 @@ fn read_blocks(file: &File, path: &Path, refs: &[BlockRef], max_bytes: usize, se
 
 /// Reads one block.
 pub(super) fn read_block(file: &File, path: &Path, block: BlockRef, seed: u32) -> Result<Block> {
-    let mut bytes = vec![0; block.len as usize];
-    file.read_exact_at(&mut bytes, block.position).map_err(|e| read_error(path, block.position, e))?;
-    checked(Bytes::from(bytes), path, block, seed)
+    checked(read_exact(file, path, block.position, block.len as usize)?, path, block, seed)
 }
 
-fn read_error(path: &Path, position: u64, e: std::io::Error) -> Error {
-    if e.kind() == std::io::ErrorKind::UnexpectedEof {
-        return corrupt(path, position, "the file has become shorter");
+/// Reads so many bytes into a buffer that is not zeroed before.
+fn read_exact(file: &File, path: &Path, position: u64, len: usize) -> Result<Bytes> {
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        let at = position.saturating_add(bytes.len() as u64);
+        match pread(file, spare_capacity(&mut bytes), at) {
+            Ok(0) => return Err(corrupt(path, position, "the file has become shorter")),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(io_error("cannot read", path, e.into())),
+        }
     }
-    io_error("cannot read", path, e)
+    // The allocator may have given more room than was asked for, and the file may go on.
+    bytes.truncate(len);
+    Ok(Bytes::from(bytes))
 }
 
 fn checked(bytes: Bytes, path: &Path, block: BlockRef, seed: u32) -> Result<Block> {
