@@ -144,8 +144,12 @@ class KeylessTable:
         self.rows = set()
         self.counts = dict.fromkeys("crud", 0)
         self.generations = 1
+        self.next_offset = 0
 
     def take(self, record):
+        if record["offset"] != self.next_offset:
+            raise Broken("%s: offset %d, where %d was expected" % (self.name, record["offset"], self.next_offset))
+        self.next_offset += 1
         while self.barriers and self.barriers[0] <= record["offset"]:
             self.barriers.pop(0)
             self.pass_barrier()

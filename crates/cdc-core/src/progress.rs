@@ -115,7 +115,7 @@ pub enum GenerationState {
 pub struct Mark {
     /// The table.
     pub table: TableId,
-    /// The generation that it belongs to.
+    /// The generation that it belongs to; of no generation (0), it says that creates may be old.
     pub generation: u64,
     /// Creates at or after these offsets are new.
     pub creates_are_new_from: OffsetVector,

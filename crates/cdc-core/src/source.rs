@@ -45,7 +45,7 @@ pub enum SourceItem {
     CreatesAreNew {
         /// The table.
         table: TableId,
-        /// The generation after whose end they are new.
+        /// The generation after whose end they are new; 0 takes an earlier word back: from here they may be old.
         generation: u64,
     },
     /// The table cannot be followed any further; the others go on.

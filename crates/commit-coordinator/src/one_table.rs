@@ -4,6 +4,7 @@ use crate::log_view::{ProgressView, SpanLog};
 use crate::table::MirrorTable;
 use crate::worker::{Finished, Worker};
 use crate::writer::SpanWriter;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -15,6 +16,10 @@ impl<R> Drop for Task<R> {
         self.0.abort();
     }
 }
+
+/// How long the coordinator may take to end once nobody has anything to offer: it has only something to do if it still waits for a
+/// table that does not answer, and that it goes on with at the next start.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// Runs one table's coordinator (as a task of its own, so that a span is written while the last one is committed) and its one
 /// worker, until asked to stop or until one of them cannot go on.
@@ -56,6 +61,9 @@ where
             }
         }
     };
-    joined((&mut committing.0).await)?;
+    match tokio::time::timeout(LAST_MOMENT, &mut committing.0).await {
+        Ok(ended) => joined(ended)?,
+        Err(_) => tracing::warn!("the coordinator still waited for its table; the next start reads there what was committed"),
+    }
     Ok(finished)
 }

@@ -109,6 +109,8 @@ pub struct Worker<T: MirrorTable, L, W, P> {
 struct Flight {
     answer: PendingAnswer,
     deadline: Duration,
+    /// What its rows were written under, if it has rows.
+    schema_version: Option<u32>,
 }
 
 struct Lane {
@@ -157,7 +159,8 @@ enum Step {
     Dry(bool),
     /// At a barrier.
     AtBarrier,
-    /// The next record is of another schema version than the open span.
+    /// The next record is of another schema version than the open span, or than the delta that is on its way: the table gets
+    /// its columns with that one, and rows cannot be written under columns that are not known yet.
     OtherVersion,
 }
 
@@ -436,7 +439,9 @@ where
         if barrier.is_some_and(|offset| lane.at >= offset) {
             return Ok(Step::AtBarrier);
         }
-        let conflicts = |facts: Facts| reading.facts.is_some_and(|open| open.schema_version != facts.schema_version);
+        let open = reading.facts.map(|open| open.schema_version);
+        let on_its_way = self.flight.as_ref().and_then(|flight| flight.schema_version);
+        let conflicts = |facts: Facts| [open, on_its_way].into_iter().flatten().any(|version| version != facts.schema_version);
         if conflicts(self.facts(lane)) {
             return Ok(Step::OtherVersion);
         }
@@ -600,11 +605,12 @@ where
 
     async fn offer(&mut self, delta: Delta<T::Files>) -> Result<()> {
         failpoint::hit("worker-before-offer");
+        let schema_version = delta.files.as_ref().map(|_| delta.claim.schema_version);
         let answer = self.parts.transport.offer(Arc::new(delta)).await?;
         failpoint::hit("worker-after-offer");
         let now = self.parts.environment.now();
         self.last_offer = Some(now);
-        self.flight = Some(Flight { answer, deadline: now.saturating_add(self.settings.answer_timeout) });
+        self.flight = Some(Flight { answer, deadline: now.saturating_add(self.settings.answer_timeout), schema_version });
         Ok(())
     }
 

@@ -20,7 +20,7 @@ pub enum NewRows<'a> {
 }
 
 impl NewRows<'_> {
-    fn is_new(&self, row: usize) -> bool {
+    pub(crate) fn is_new(&self, row: usize) -> bool {
         match self {
             Self::Unknown => false,
             Self::All => true,

@@ -1,6 +1,7 @@
 //! The commit: new manifests, a new snapshot, new metadata, and the swap of the catalog's pointer.
 
 use crate::catalog::{Expired, ExpiredKind, Swap};
+use crate::clock::{Clock, SystemClock};
 use crate::delta::DeltaFiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::{evolved, same};
@@ -17,6 +18,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+
+/// Half of what readers allow a version of the metadata to be older than the one before.
+const CLOCK_TOLERANCE_MS: i64 = 30_000;
 
 /// What one swap changes. Nothing at all is allowed: a snapshot that only carries its summary (progress without rows).
 #[derive(Debug, Clone, Default)]
@@ -188,7 +192,8 @@ impl Table {
         self.commit(&commit).await
     }
 
-    /// Brings the table to this version of its columns, without a snapshot. This very table, if it has them already.
+    /// Brings the table to this version of its columns, without a snapshot. This very table, if it has them already, or if the
+    /// machine's clock was set back behind the newest version of the table: then the next commit brings them, whose time is right.
     ///
     /// # Errors
     /// [`CommitError::Refused`] with [`ErrorKind::Schema`] names the column that cannot be changed so.
@@ -196,6 +201,11 @@ impl Table {
         let Some(schema) = evolved(self.schema(), wanted, self.has_rows())? else { return Ok(self.clone()) };
         self.check_dropped(&schema).await?;
         let s = &self.0;
+        // Metadata without a new snapshot gets the machine's time, and readers refuse one that is more than a minute behind.
+        if SystemClock.now_ms().saturating_add(CLOCK_TOLERANCE_MS) < s.metadata.last_updated_ms() {
+            tracing::warn!(table = %s.name, "the clock is behind the table's newest version: its new columns come with the next commit");
+            return Ok(self.clone());
+        }
         let what = || format!("changing the columns of table {}", s.name);
         let built = TableMetadata::clone(&s.metadata)
             .into_builder(Some(s.location.clone()))

@@ -109,8 +109,8 @@ impl DeltaWriter {
     /// `rows` has the schema's [`arrow_schema`](TableSchema::arrow_schema). On an error nothing of the batch is taken in.
     ///
     /// # Errors
-    /// [`ErrorKind::NoKey`]: an update or delete, and the table has no key to delete by. [`ErrorKind::Invalid`]: rows of
-    /// other columns, or not one operation for each.
+    /// [`ErrorKind::NoKey`]: an update or delete, and the table has no key to delete by; or an insert that is not certainly new, and
+    /// its key cannot be deleted by. [`ErrorKind::Invalid`]: rows of other columns, or not one operation for each.
     pub fn write(&mut self, rows: &RecordBatch, ops: &[Op], new: NewRows<'_>) -> Result<()> {
         self.check(rows, ops)?;
         if rows.num_rows() == 0 {
@@ -121,28 +121,38 @@ impl DeltaWriter {
                 let columns: Vec<ArrayRef> = key.columns.iter().filter_map(|&i| rows.columns().get(i)).map(Arc::clone).collect();
                 key.collapse.add(&columns, ops, new)?;
             }
-            None => {
-                if let Some(op) = ops.iter().find(|op| matches!(op, Op::Update | Op::Delete)) {
-                    let why = if self.source.key.is_empty() {
-                        "it has no key"
-                    } else {
-                        "its key holds a float, which Iceberg cannot delete by"
-                    };
-                    let what = if *op == Op::Update { "an update" } else { "a delete" };
-                    return Err(Error::new(
-                        ErrorKind::NoKey,
-                        format!(
-                            "{what} of {} cannot be applied: {why}, so the old row cannot be found; add a primary key, or leave the table out",
-                            self.source.table
-                        ),
-                    ));
-                }
-            }
+            None => self.check_appends(ops, new)?,
         }
         self.events = self.events.saturating_add(u64::try_from(ops.len()).unwrap_or(u64::MAX));
         self.batch_bytes = self.batch_bytes.saturating_add(rows.get_array_memory_size());
         self.batches.push(rows.clone());
         Ok(())
+    }
+
+    /// Without a key to delete by, only rows that are certainly new can be taken in.
+    ///
+    /// A source that knows no key sends each row once. One that has a key, of floats, may send a row that was inserted while the
+    /// table was read twice: as read and as created.
+    fn check_appends(&self, ops: &[Op], new: NewRows<'_>) -> Result<()> {
+        let keyless = self.source.key.is_empty();
+        let old = ops.iter().enumerate().find(|(row, op)| match op {
+            Op::Update | Op::Delete => true,
+            Op::Read | Op::Create => !keyless && !new.is_new(*row),
+        });
+        let Some((_, op)) = old else { return Ok(()) };
+        let what = match op {
+            Op::Update => "an update",
+            Op::Delete => "a delete",
+            Op::Read | Op::Create => "an insert that may have come before",
+        };
+        let why = if keyless { "it has no key" } else { "its key holds a float, which Iceberg cannot delete by" };
+        Err(Error::new(
+            ErrorKind::NoKey,
+            format!(
+                "{what} of {} cannot be applied: {why}, so the old row cannot be found; add a primary key, or leave the table out",
+                self.source.table
+            ),
+        ))
     }
 
     fn check(&self, rows: &RecordBatch, ops: &[Op]) -> Result<()> {

@@ -41,6 +41,23 @@ async fn an_added_column_is_null_in_old_rows_and_comes_with_the_first_delta_unde
 }
 
 #[tokio::test]
+async fn columns_change_also_after_the_clock_was_set_back() {
+    let (lake, s) = (Lake::new().await, id_data(&[0]));
+    lake.clock.advance(std::time::Duration::from_secs(7_200));
+    let t = span(&lake.table(&s).await, &s, &[plus(1, "a")]).await;
+    let mut wider = TableSchema::clone(&s);
+    wider.version = 2;
+    wider.columns.push(column(3, "more", LogicalType::String, true));
+    let wider = Arc::new(wider);
+    // A change without a snapshot has the machine's time, two hours before that of the newest snapshot.
+    let t = t.evolve(&wider).await.unwrap();
+    let t = lake.reopened().await.load_table(t.name()).await.unwrap().unwrap();
+    let t = write(&t, &wider, vec![ints(&[2]), texts(&[Some("b")]), texts(&[Some("c")])], Op::Create).await;
+    assert_eq!(all(&t).await, ["1|a|∅", "2|b|c"]);
+    assert_eq!(all(&lake.reopened().await.load_table(t.name()).await.unwrap().unwrap()).await.len(), 2);
+}
+
+#[tokio::test]
 async fn drop_rename_reorder_and_promote_keep_what_is_there() {
     let lake = Lake::new().await;
     let decimal = |precision| LogicalType::Decimal { precision, scale: 2 };

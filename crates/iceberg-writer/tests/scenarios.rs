@@ -175,8 +175,14 @@ async fn a_float_in_the_key_is_no_key_to_delete_by() {
     assert_eq!(t.schema().identifier_field_ids().count(), 0);
     let rows = RecordBatch::try_new(s.arrow_schema(), vec![Arc::new(arrow_array::Float64Array::from(vec![-0.0]))]).unwrap();
     let mut w = DeltaWriter::new(&t, Arc::clone(&s), WriterConfig::default()).unwrap();
-    w.write(&rows, &[Op::Create], NewRows::Unknown).unwrap();
-    assert_eq!(w.write(&rows, &[Op::Delete], NewRows::Unknown).unwrap_err().kind(), ErrorKind::NoKey);
+    w.write(&rows, &[Op::Create], NewRows::All).unwrap();
+    assert_eq!(w.write(&rows, &[Op::Delete], NewRows::All).unwrap_err().kind(), ErrorKind::NoKey);
+    // What was inserted while the table was read comes as created and as read: nobody could take the first away again.
+    for op in [Op::Create, Op::Read] {
+        let e = w.write(&rows, &[op], NewRows::Marked(&[false])).unwrap_err();
+        assert!(e.kind() == ErrorKind::NoKey && e.to_string().contains("may have come before"), "{e}");
+    }
+    assert_eq!(w.events(), 1);
 }
 
 #[tokio::test]

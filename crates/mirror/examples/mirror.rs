@@ -12,7 +12,6 @@ async fn main() -> mirror::Result<()> {
 
     let mut config = MirrorConfig::new(&url.hostname, url.port, &url.user, password, "mirror-data".as_ref());
     config.source.database_include = Some(url.database.clone());
-    config.source.topic_prefix = url.database.clone();
 
     let mirror = Mirror::start(config.clone()).await?;
     mirror.caught_up().await?;

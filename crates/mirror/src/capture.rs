@@ -178,6 +178,8 @@ impl Capture {
                 let batch = tokio::select! {
                     batch = source.next() => batch?,
                     _ = stop.wait_for(|stop| *stop) => None,
+                    // The appender failed: that is not to be known at the next change only, which may be long in coming.
+                    () = send.closed() => None,
                 };
                 let Some(batch) = batch else { break };
                 let in_flight = self.encode(batch).await?;
@@ -359,4 +361,41 @@ fn progress_records(progress: &[Progress], gone: &[ProgressKey]) -> Result<Recor
         builder.push(Some(&key), Some(&value), headers, crate::clock::now_ms())?;
     }
     Ok(builder.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use change_log::MemoryLog;
+    use debezium_format::{Connector, Converter, Profile};
+    use std::time::Duration;
+
+    /// One batch, and then nothing for ever.
+    struct ThenQuiet(Option<SourceBatch>);
+
+    #[async_trait::async_trait]
+    impl ChangeSource for ThenQuiet {
+        async fn next(&mut self) -> cdc_core::Result<Option<SourceBatch>> {
+            match self.0.take() {
+                Some(batch) => Ok(Some(batch)),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_that_takes_no_more_ends_the_capture_also_if_no_change_follows() {
+        let log: Arc<dyn ChangeLog> = Arc::new(MemoryLog::new());
+        let fenced = Fenced::open(Arc::clone(&log), TopicRouter::new("shop")).await.unwrap();
+        let encoder = EncoderConfig::new("shop", Connector::Mysql, Converter::Json { schemas: false }, "run".to_owned());
+        let (capture, _, _) = fenced.begin(encoder.with_profile(Profile::exact())).await.unwrap();
+        let _successor = log.producer("cdc-source-shop").await.unwrap();
+        let (_running, stop) = watch::channel(false);
+        let batch = SourceBatch { items: Vec::new(), position: SourcePosition::default() };
+        let running = capture.run(ThenQuiet(Some(batch)), stop);
+        let ended = tokio::time::timeout(Duration::from_secs(30), running).await.expect("it waits for the next change");
+        let e = ended.expect_err("it ended well");
+        assert!(e.to_string().contains("cdc-source-shop"), "{e}");
+    }
 }

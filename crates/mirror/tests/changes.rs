@@ -191,3 +191,42 @@ async fn a_mirror_whose_only_table_has_stopped_ends_and_the_status_says_why() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_foreign_key_deleted_and_that_comes_back_is_there_once() {
+    both("cascades", async |mut f| {
+        f.sql(&[
+            "CREATE TABLE parent (id INT PRIMARY KEY)",
+            "CREATE TABLE child (id INT PRIMARY KEY, parent INT, v INT, FOREIGN KEY (parent) REFERENCES parent (id) ON DELETE CASCADE)",
+            "CREATE TABLE later (id INT PRIMARY KEY, parent INT, v INT)",
+            "INSERT INTO parent VALUES (1)",
+            "INSERT INTO child VALUES (1, 1, 1)",
+            "INSERT INTO later VALUES (1, 1, 1)",
+        ])
+        .await;
+        let mirror = f.caught_up_mirror().await;
+        f.sql(&["ALTER TABLE later ADD FOREIGN KEY (parent) REFERENCES parent (id) ON DELETE CASCADE"]).await;
+        for v in 2..8 {
+            f.sql(&[
+                "INSERT INTO parent VALUES (2)",
+                &format!("INSERT INTO child VALUES (2, 2, {v})"),
+                &format!("INSERT INTO later VALUES (2, 2, {v})"),
+            ])
+            .await;
+            caught_up(&mirror).await;
+            f.assert_equal().await;
+            // MariaDB does not log that the children go.
+            f.sql(&["DELETE FROM parent WHERE id = 2"]).await;
+        }
+        f.sql(&["INSERT INTO parent VALUES (2)", "INSERT INTO child VALUES (2, 2, 9)", "INSERT INTO later VALUES (2, 2, 9)"]).await;
+        caught_up(&mirror).await;
+        f.assert_equal().await;
+        stop(mirror).await;
+        f.once().await;
+        f.sql(&["DELETE FROM parent WHERE id = 2", "INSERT INTO parent VALUES (2)", "INSERT INTO later VALUES (2, 2, 10)"]).await;
+        f.sql(&["INSERT INTO child VALUES (2, 2, 10)"]).await;
+        f.once().await;
+        f.assert_equal().await;
+    })
+    .await;
+}

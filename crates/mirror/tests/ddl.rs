@@ -1,6 +1,7 @@
 //! Changes of a table's definition: what needs no rows is applied, everything else stops the table, and only that one.
 
-use crate::support::{both, caught_up, headline, stop, stopped};
+use crate::support::{both, caught_up, headline, start, stop, stopped};
+use mirror::Halves;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alter_that_changed_rows_silently_stops_its_table_and_says_how_to_go_on() {
@@ -70,6 +71,38 @@ async fn tables_made_dropped_and_made_again_are_followed() {
         f.assert_equal().await;
         let status = stop(mirror).await;
         assert_eq!(status.stopped().count(), 0, "{status:#?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_changed_there_and_back_are_followed_however_far_the_tables_are_behind() {
+    both("thereandback", async |mut f| {
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL)", "INSERT INTO t VALUES (1, 1)"]).await;
+        f.once().await;
+        // All of it is in the log before a table is opened: a version's rows are written while those before are committed.
+        let mut log_only = f.config();
+        log_only.halves = Halves::Source;
+        let mirror = start(log_only).await;
+        f.sql(&[
+            "INSERT INTO t VALUES (2, 2)",
+            "ALTER TABLE t MODIFY v INT NULL",
+            "INSERT INTO t VALUES (3, NULL)",
+            "UPDATE t SET v = 3 WHERE id = 3",
+            "ALTER TABLE t MODIFY v INT NOT NULL",
+            "INSERT INTO t VALUES (4, 4)",
+            "ALTER TABLE t ADD COLUMN w INT",
+            "INSERT INTO t VALUES (5, 5, 5)",
+        ])
+        .await;
+        caught_up(&mirror).await;
+        stop(mirror).await;
+        let mut tables_only = f.config();
+        tables_only.halves = Halves::Sink;
+        let mirror = start(tables_only).await;
+        caught_up(&mirror).await;
+        f.assert_equal().await;
+        assert_eq!(stop(mirror).await.stopped().count(), 0);
     })
     .await;
 }

@@ -135,3 +135,32 @@ async fn a_configuration_from_a_file_mirrors_as_well() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_whose_catalog_is_locked_by_somebody_stops_when_it_is_asked_to_and_loses_nothing() {
+    both("lockedcatalog", async |mut f| {
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)"]).await;
+        let mirror = f.caught_up_mirror().await;
+        let hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN IMMEDIATE'); print('held', flush=True); input()";
+        let mut holder = tokio::process::Command::new("python3")
+            .args(["-c", hold])
+            .arg(f.config().sink.catalog_path)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut said = [0; 4];
+        tokio::io::AsyncReadExt::read_exact(holder.stdout.as_mut().unwrap(), &mut said).await.unwrap();
+        f.sql(&["INSERT INTO t VALUES (2)"]).await;
+        let captured = |s: &mirror::MirrorStatus| s.source.events == 2;
+        crate::support::within("the change", mirror.watch().wait_for(captured)).await.unwrap();
+        // The last commit cannot be made: the next start makes it.
+        drop(crate::support::within("stopping", mirror.stop()).await);
+        holder.kill().await.unwrap();
+        f.once().await;
+        f.assert_equal().await;
+        assert_eq!(f.events("t").await.ops, [('r', 1), ('c', 1)].into());
+    })
+    .await;
+}

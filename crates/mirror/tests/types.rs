@@ -1,6 +1,6 @@
 //! Every supported type, by the snapshot and by the stream, with NULLs and the ends of its range.
 
-use crate::support::{Fixture, both, caught_up, stop};
+use crate::support::{Fixture, both, caught_up, start, stop, stopped};
 
 /// Declarations and values. `NOW` never appears: what a test writes is what it must find.
 const COLUMNS: &[(&str, &[&str])] = &[
@@ -178,6 +178,32 @@ async fn dates_that_no_calendar_has_are_null_or_the_epoch() {
                 (None, Some(expected[0]), None, Some(expected[1]))
             );
         }
+        stop(mirror).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_with_a_date_that_no_calendar_has_stops_its_table_before_two_rows_become_one() {
+    both("zerokeys", async |mut f| {
+        f.sql(&[
+            "SET sql_mode = ''",
+            "CREATE TABLE there (d DATETIME, n INT, PRIMARY KEY (d, n))",
+            "INSERT INTO there VALUES ('0000-00-00 00:00:00', 1), ('1970-01-01 00:00:00', 1)",
+            "CREATE TABLE later (d DATE PRIMARY KEY, v INT)",
+            "INSERT INTO later VALUES ('1970-01-01', 1)",
+            "CREATE TABLE fine (id INT PRIMARY KEY)",
+        ])
+        .await;
+        let mirror = start(f.config()).await;
+        let message = stopped(&mirror, &f.name("there")).await;
+        assert!(message.contains("the key holds a date that no calendar has"), "{message}");
+        f.sql(&["INSERT INTO fine VALUES (1)", "INSERT INTO later VALUES ('2024-00-00', 2)"]).await;
+        let message = stopped(&mirror, &f.name("later")).await;
+        assert!(message.contains("the key holds a date that no calendar has"), "{message}");
+        caught_up(&mirror).await;
+        f.assert_equal_except(&["there", "later"]).await;
+        assert_eq!(f.mirrored("later").await.len(), 1, "what came before is there");
         stop(mirror).await;
     })
     .await;

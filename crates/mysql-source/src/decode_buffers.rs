@@ -30,6 +30,8 @@ pub(crate) struct ColumnBuffer {
     /// Made at the first NULL.
     validity: Option<BooleanBufferBuilder>,
     nullable: bool,
+    /// Part of the table's key.
+    in_key: bool,
     /// Zero and partial dates that became NULL or the epoch.
     mapped: u64,
 }
@@ -132,7 +134,7 @@ fn offsets(ends: &mut Vec<i32>) -> OffsetBuffer<i32> {
 }
 
 impl ColumnBuffer {
-    fn new(field: &Field) -> DecodeResult<Self> {
+    fn new(field: &Field, in_key: bool) -> DecodeResult<Self> {
         let values = match field.data_type() {
             DataType::Boolean => Values::Boolean(Vec::new()),
             DataType::Int32 => Values::Int32(Vec::new()),
@@ -151,7 +153,7 @@ impl ColumnBuffer {
                 return Err(DecodeError::new(DecodeErrorKind::UnsupportedType, message));
             }
         };
-        Ok(Self { values, validity: None, nullable: field.is_nullable(), mapped: 0 })
+        Ok(Self { values, validity: None, nullable: field.is_nullable(), in_key, mapped: 0 })
     }
 
     /// Says that the value just pushed is one.
@@ -195,9 +197,16 @@ impl ColumnBuffer {
         Ok(())
     }
 
-    /// Appends what a date that no calendar has becomes: NULL if the column may be NULL, else the epoch; counted.
+    /// Appends what a date that no calendar has becomes: NULL if the column may be NULL, else the epoch; counted. Fails in a key,
+    /// where it would become that of another row.
     #[cold]
     pub(crate) fn push_mapped_date(&mut self) -> DecodeResult<()> {
+        if self.in_key {
+            return Err(DecodeError::invalid(
+                "the key holds a date that no calendar has (zero or partial), which could not be told from others: \
+                 give the row another key, or leave the table out",
+            ));
+        }
         self.mapped = self.mapped.saturating_add(1);
         if self.nullable {
             return self.push_null();
@@ -342,7 +351,8 @@ impl RowBuffers {
     /// Empty buffers for rows of this schema version.
     pub fn new(schema: Arc<TableSchema>) -> DecodeResult<Self> {
         let arrow = schema.arrow_schema();
-        let columns = arrow.fields().iter().map(|f| ColumnBuffer::new(f)).collect::<DecodeResult<_>>()?;
+        let column = |(i, f): (usize, &Arc<Field>)| ColumnBuffer::new(f, schema.key.contains(&i));
+        let columns = arrow.fields().iter().enumerate().map(column).collect::<DecodeResult<_>>()?;
         Ok(Self { schema, arrow, columns, rows: 0 })
     }
 

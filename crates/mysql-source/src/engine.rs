@@ -219,9 +219,11 @@ impl Engine {
                 if let Some(t) = self.stream.tables.get_mut(table)
                     && t.generation.as_ref().is_some_and(|g| g.number == generation)
                     && t.phase == Phase::Live
+                    && t.mark_wanted
                 {
-                    t.new_creates_after = Some(at);
-                    self.stream.watched += 1;
+                    t.mark_wanted = at.is_some();
+                    self.stream.watched += usize::from(at.is_some());
+                    t.new_creates_after = at;
                 }
                 Ok(())
             }
@@ -329,7 +331,7 @@ impl Engine {
         for (index, table) in self.stream.tables.iter().enumerate() {
             let Some(generation) = &table.generation else { continue };
             if table.mark_wanted {
-                self.jobs.spawn(Job::End { table: index, generation: generation.number });
+                self.jobs.spawn(Job::End { table: index, id: table.id.clone(), generation: generation.number });
             }
             if table.rows_wanted && table.phase == Phase::Live {
                 with_rows.insert(table.id.clone());
@@ -502,7 +504,7 @@ impl Engine {
         table.mark_wanted = true;
         tracing::info!(table = %table.id, "all rows were read");
         self.reading = self.reading.saturating_sub(1);
-        self.jobs.spawn(Job::End { table: index, generation: number });
+        self.jobs.spawn(Job::End { table: index, id: table.id.clone(), generation: number });
         Ok(())
     }
 

@@ -2,7 +2,7 @@ use crate::config::MysqlSourceConfig;
 use crate::connection::{Connection, ServerKind, text};
 use crate::discover::{DiscoveredTable, list_tables};
 use crate::error::grant_statement;
-use cdc_core::Result;
+use cdc_core::{Result, TableId};
 
 /// One requirement, what was found, and what to do if it is not met.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,26 +229,45 @@ fn captured_tables(tables: &[DiscoveredTable], config: &MysqlSourceConfig, resul
 
 /// MariaDB's storage engine runs ON DELETE CASCADE below the binary log: the rows that go are not in it.
 async fn cascades(conn: &mut Connection, tables: &[DiscoveredTable], results: &mut Vec<CheckResult>) -> Result<()> {
-    let rows = conn
-        .rows(
-            "listing foreign keys",
-            "SELECT constraint_schema, table_name, constraint_name, delete_rule, update_rule \
-             FROM information_schema.referential_constraints",
-        )
-        .await?;
-    for row in &rows {
-        let table = cdc_core::TableId::new(text(row, 0).unwrap_or_default(), text(row, 1).unwrap_or_default());
-        let rules = [text(row, 3).unwrap_or_default(), text(row, 4).unwrap_or_default()];
-        let cascades = rules.iter().any(|r| matches!(r.as_str(), "CASCADE" | "SET NULL" | "SET DEFAULT"));
-        if cascades && tables.iter().any(|t| t.table == table) {
+    for key in unlogged_keys(conn, None).await? {
+        if tables.iter().any(|t| t.table == key.table) {
+            let [on_delete, on_update] = &key.rules;
             results.push(CheckResult::warning(
-                &format!("foreign key {} of {table}", text(row, 2).unwrap_or_default()),
-                format!("ON DELETE {}, ON UPDATE {}: MariaDB does not log the rows that it changes by it", rules[0], rules[1]),
+                &format!("foreign key {} of {}", key.name, key.table),
+                format!("ON DELETE {on_delete}, ON UPDATE {on_update}: MariaDB does not log the rows that it changes by it"),
                 "make the application delete and update these rows itself, or verify the table after such deletes",
             ));
         }
     }
     Ok(())
+}
+
+/// A foreign key by which rows of its table change when others do.
+pub(crate) struct CascadingKey {
+    table: TableId,
+    name: String,
+    rules: [String; 2],
+}
+
+/// The foreign keys by which MariaDB changes rows (of this table) without logging them.
+pub(crate) async fn unlogged_keys(conn: &mut Connection, of: Option<&TableId>) -> Result<Vec<CascadingKey>> {
+    let (doing, list) = (
+        "listing foreign keys",
+        "SELECT constraint_schema, table_name, constraint_name, delete_rule, update_rule FROM information_schema.referential_constraints",
+    );
+    let rows = match of {
+        None => conn.rows(doing, list).await?,
+        Some(id) => {
+            let sql = format!("{list} WHERE constraint_schema = ? AND table_name = ?");
+            conn.rows_with(doing, &sql, (id.database.as_str(), id.table.as_str())).await?
+        }
+    };
+    let keys = rows.iter().map(|row| {
+        let column = |i| text(row, i).unwrap_or_default();
+        CascadingKey { table: TableId::new(column(0), column(1)), name: column(2), rules: [column(3), column(4)] }
+    });
+    let cascades = |k: &CascadingKey| k.rules.iter().any(|r| matches!(r.as_str(), "CASCADE" | "SET NULL" | "SET DEFAULT"));
+    Ok(keys.filter(cascades).collect())
 }
 
 #[cfg(test)]

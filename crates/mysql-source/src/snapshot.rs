@@ -5,6 +5,7 @@ use crate::config::MysqlSourceConfig;
 use crate::connection::{Connection, ServerKind, quoted};
 use crate::decode_buffers::RowBuffers;
 use crate::discover::{DiscoveredTable, list_tables};
+use crate::preflight::unlogged_keys;
 use crate::schema_read::{TableRead, read_table};
 use crate::stream_log::{DumpStart, LogConnection};
 use cdc_core::{Generation, GenerationState, LogCoordinate, Result, SnapshotMarker, SourcePosition, TableId, TableSchema};
@@ -20,8 +21,8 @@ pub(crate) enum Found {
     Schemas { tables: Vec<(usize, TableId)>, schemas: BTreeMap<TableId, Described>, until: LogCoordinate },
     /// Rows of a chunk.
     Chunk { table: usize, generation: u64, read: Result<Chunk, ChunkFailure> },
-    /// The end of the log after a snapshot's last row was read.
-    End { table: usize, generation: u64, at: LogCoordinate },
+    /// The end of the log after a snapshot's last row was read; `None` where creates are never certainly new.
+    End { table: usize, generation: u64, at: Option<LogCoordinate> },
     /// Where a keyless table can be read: when the stream is there. MariaDB: with a view that is open there.
     KeylessPlace { at: LogCoordinate, view: Option<Connection> },
     /// A view was opened while the log ended at `end`.
@@ -51,7 +52,7 @@ pub(crate) struct Done {
 pub(crate) enum Job {
     Schemas(Vec<(usize, TableId)>),
     Chunk { table: usize, generation: u64, range: ChunkRange, emitted: Watermark },
-    End { table: usize, generation: u64 },
+    End { table: usize, id: TableId, generation: u64 },
     KeylessPlace,
     KeylessView { emitted: Watermark },
     Log { position: SourcePosition, kind: ServerKind },
@@ -135,8 +136,8 @@ async fn work(config: &MysqlSourceConfig, mut connection: Connection, job: Job) 
             }
             Ok(Found::Chunk { table: *table, generation: *generation, read })
         }
-        Job::End { table, generation } => {
-            connection.log_end().await.map(|at| Found::End { table: *table, generation: *generation, at })
+        Job::End { table, id, generation } => {
+            new_creates(&mut connection, id).await.map(|at| Found::End { table: *table, generation: *generation, at })
         }
         Job::KeylessPlace => match connection.server.kind {
             ServerKind::Mysql => connection.log_end().await.map(|at| Found::KeylessPlace { at, view: None }),
@@ -156,6 +157,16 @@ async fn work(config: &MysqlSourceConfig, mut connection: Connection, job: Job) 
     };
     let connection = found.is_ok().then_some(connection);
     Done { found, connection, job }
+}
+
+/// From where creates of the table are certainly new, if they ever are.
+///
+/// MariaDB does not log the rows that a foreign key deletes or changes: a row that is created may be one that the log still has.
+async fn new_creates(connection: &mut Connection, table: &TableId) -> Result<Option<LogCoordinate>> {
+    if connection.server.kind == ServerKind::Mariadb && !unlogged_keys(connection, Some(table)).await?.is_empty() {
+        return Ok(None);
+    }
+    connection.log_end().await.map(Some)
 }
 
 async fn view_at_end(connection: &mut Connection, emitted: &Watermark) -> Result<LogCoordinate> {

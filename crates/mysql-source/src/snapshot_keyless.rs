@@ -195,7 +195,7 @@ impl Engine {
             table.phase = Phase::Live;
             table.rows_wanted = false;
             table.mark_wanted = true;
-            self.jobs.spawn(Job::End { table: index, generation: generation.number });
+            self.jobs.spawn(Job::End { table: index, id: table.id.clone(), generation: generation.number });
         }
         table.generation = Some(generation.clone());
         self.stream.out.items.push(SourceItem::Generation(generation));

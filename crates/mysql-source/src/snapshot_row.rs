@@ -145,6 +145,10 @@ mod tests {
     use cdc_core::TableId;
 
     fn decoder(columns: &[(&str, bool)]) -> (SnapshotRowDecoder, RowBuffers) {
+        keyed_decoder(columns, "none")
+    }
+
+    fn keyed_decoder(columns: &[(&str, bool)], key: &str) -> (SnapshotRowDecoder, RowBuffers) {
         let row = |&(declaration, nullable): &(&str, bool)| {
             let charset = declaration.contains("char").then(|| "latin1".to_owned());
             let nullable = if nullable { "YES" } else { "NO" };
@@ -152,7 +156,7 @@ mod tests {
             [name.clone(), name, Some(nullable.to_owned()), None, Some(String::new()), charset, None]
         };
         let rows: Vec<_> = columns.iter().map(row).collect();
-        let schema = Arc::new(schema_of_rows(&TableId::new("d", "t"), &rows, "none", Dialect::default()));
+        let schema = Arc::new(schema_of_rows(&TableId::new("d", "t"), &rows, key, Dialect::default()));
         (SnapshotRowDecoder::new(Arc::clone(&schema)), RowBuffers::new(schema).unwrap())
     }
 
@@ -219,5 +223,16 @@ mod tests {
         let batch = buffers.finish().unwrap();
         assert!(batch.column(0).is_null(0));
         assert_eq!(batch.column(1).as_primitive::<TimestampMicrosecondType>().value(0), 0);
+    }
+
+    #[test]
+    fn in_a_key_they_are_refused_since_two_rows_would_become_one() {
+        let (decoder, mut buffers) = keyed_decoder(&[("date", false), ("datetime", false)], "date");
+        let good = [Value::Date(1970, 1, 1, 0, 0, 0, 0), Value::Date(0, 0, 0, 0, 0, 0, 0)];
+        decoder.append_values(good.iter(), &mut buffers).unwrap();
+        let zero = [Value::Date(0, 0, 0, 0, 0, 0, 0), Value::Date(2020, 1, 1, 1, 1, 1, 0)];
+        let e = decoder.append_values(zero.iter(), &mut buffers).unwrap_err();
+        assert!(e.to_string().contains("the key holds a date that no calendar has"), "{e}");
+        assert_eq!(buffers.finish().unwrap().num_rows(), 1);
     }
 }

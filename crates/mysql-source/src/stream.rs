@@ -35,8 +35,10 @@ pub(crate) struct Stream {
     /// The file and its end as far as it was read.
     file: Arc<str>,
     end: u64,
-    /// What a MariaDB stream that goes on must find as its file's time of creation.
+    /// What a stream that goes on in this file must find as the file's time of creation.
     expected_creation: Option<(String, u32)>,
+    /// Before which place the first transaction of a stream that goes on cannot be.
+    not_before: Option<LogCoordinate>,
     pub(crate) out: Accumulator,
     /// The position has moved since the last batch.
     pub(crate) moved: bool,
@@ -73,11 +75,18 @@ pub(crate) struct Transaction {
     xa: bool,
 }
 
+impl Transaction {
+    /// Row changes that are taken in now or were handed on before: those that are skipped count before they are read again.
+    fn handed_on(&self) -> u64 {
+        self.rows.max(self.skip)
+    }
+}
+
 impl Stream {
     pub(crate) fn new(config: MysqlSourceConfig, kind: ServerKind, position: SourcePosition, fold_case: bool) -> Self {
         let mut position = position;
         let skip = std::mem::take(&mut position.log.row);
-        let expected_creation = (position.log_created != 0).then(|| (position.log.file.clone(), position.log_created));
+        let (expected_creation, not_before) = expected_log(&position);
         Self {
             file: position.log.file.as_str().into(),
             end: position.log.offset,
@@ -91,6 +100,7 @@ impl Stream {
             transaction: None,
             skip,
             expected_creation,
+            not_before,
             out: Accumulator::default(),
             moved: false,
             unread: Vec::new(),
@@ -147,7 +157,7 @@ impl Stream {
     pub(crate) fn position_now(&self) -> SourcePosition {
         let mut position = self.position.clone();
         if let Some(t) = &self.transaction {
-            position.log = LogCoordinate { row: t.rows, ..t.start.clone() };
+            position.log = LogCoordinate { row: t.handed_on(), ..t.start.clone() };
         } else if self.skip > 0 {
             position.log.row = self.skip;
         }
@@ -175,13 +185,12 @@ impl Stream {
         self.maps.clear();
         let position = self.position_now();
         if let Some(t) = self.transaction.take() {
-            self.skip = t.rows;
+            self.skip = t.handed_on();
             self.position.log = t.start;
         }
         self.file = self.position.log.file.as_str().into();
         self.end = self.position.log.offset;
-        self.expected_creation =
-            (self.position.log_created != 0).then(|| (self.position.log.file.clone(), self.position.log_created));
+        (self.expected_creation, self.not_before) = expected_log(&self.position);
         position
     }
 
@@ -195,6 +204,9 @@ impl Stream {
         }
         match &event.body {
             EventBody::Rotate { position, file } => {
+                if *self.file != **file {
+                    self.position.log_created = 0; // not known before the file's first event
+                }
                 self.file = file.as_ref().into();
                 self.end = *position;
                 self.maps.clear();
@@ -284,7 +296,6 @@ impl Stream {
 
     fn check_creation(&mut self, header: &EventHeader) -> Result<()> {
         if let Some((file, created)) = self.expected_creation.take()
-            && self.kind == ServerKind::Mariadb
             && *self.file == *file
             && header.timestamp != 0
             && header.timestamp != created
@@ -316,6 +327,18 @@ impl Stream {
         }
         let offset = self.end.checked_sub(u64::from(header.size)).unwrap_or(before);
         let start = LogCoordinate { file: self.file.to_string(), offset, row: 0 };
+        // The numbers of transactions begin anew when a server's logs are reset, and may have passed those that we have.
+        if let Some(place) = self.not_before.take()
+            && !crate::chunk::at_or_after(&start, &place)
+        {
+            return Err(self.refuse(
+                &format!(
+                    "its next transaction is at {} {}, and this mirror has read to {} {}: the server's logs were reset",
+                    start.file, start.offset, place.file, place.offset
+                ),
+                &["read the tables again: lakehouse resnapshot"],
+            ));
+        }
         let skip = std::mem::take(&mut self.skip);
         if skip > 0 && (start.file != self.position.log.file || start.offset != self.position.log.offset) {
             return Err(self.refuse(
@@ -538,6 +561,12 @@ impl Stream {
     }
 }
 
+/// What must be true of the log if this position, where it was read, is still a place of it. Another server's says nothing.
+fn expected_log(position: &SourcePosition) -> (Option<(String, u32)>, Option<LogCoordinate>) {
+    let read = position.log_created != 0;
+    (read.then(|| (position.log.file.clone(), position.log_created)), read.then(|| position.log.clone()))
+}
+
 fn seconds(header: &EventHeader) -> i64 {
     i64::from(header.timestamp).saturating_mul(1_000_000)
 }
@@ -556,12 +585,5 @@ fn uuid_text(uuid: &[u8; 16]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_uuid_is_printed_as_the_server_prints_it() {
-        let uuid = [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x33, 0xc8, 0x0a, 0xa9, 0x42, 0x95, 0x62];
-        assert_eq!(uuid_text(&uuid), "3e11fa47-71ca-11e1-9e33-c80aa9429562");
-    }
-}
+#[path = "stream_tests.rs"]
+mod tests;

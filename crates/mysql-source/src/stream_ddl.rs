@@ -5,7 +5,7 @@ use crate::ddl::{AlterClass, AlterTable, Dialect, Statement, parse_statement};
 use crate::discover::is_system_database;
 use crate::event_body::Query;
 use crate::stream::Stream;
-use crate::stream_table::{Captured, Phase};
+use crate::stream_table::{Accumulator, Captured, Phase};
 use cdc_core::{BarrierKind, Result, SourceItem, StopReason, TableId, TableSchema};
 use std::collections::BTreeSet;
 use std::slice::from_ref;
@@ -178,6 +178,9 @@ impl Stream {
             }
             _ => return self.read_again(index),
         };
+        if self.kind == ServerKind::Mariadb && mentions_cascade(ddl) {
+            creates_may_be_old(table, &mut self.out)?;
+        }
         let alteration = alter.classify(&schema);
         let reasons = alteration.reasons.join("; ");
         let statement = format!("the statement was: {}", shortened(ddl));
@@ -195,6 +198,13 @@ impl Stream {
                         &format!("its key was changed. {statement}"),
                         &[&resnapshot],
                     );
+                }
+                // Under another collation or type the key's order is another one: what is beyond the last chunk's last key is not
+                // what was beyond it.
+                let reading = table.rows_wanted && table.generation.is_some();
+                if reading && !same_order(&schema, &new) {
+                    table.recreated = true;
+                    return self.read_again(index);
                 }
                 table.flush(&mut self.out)?;
                 if let Some(window) = &mut table.window {
@@ -247,6 +257,31 @@ impl Stream {
         }
         Ok(())
     }
+}
+
+/// The statement may add a foreign key by which rows change that the server does not log.
+fn mentions_cascade(ddl: &str) -> bool {
+    let words: Vec<String> =
+        ddl.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_ascii_uppercase).collect();
+    let after_set = |word: &str| words.windows(2).any(|w| w[0] == "SET" && w[1] == word);
+    let says = |word: &str| words.iter().any(|w| w == word);
+    says("REFERENCES") && (says("CASCADE") || after_set("NULL") || after_set("DEFAULT"))
+}
+
+/// From here on a row that is created may be one that the log still has: the mark that said otherwise is taken back.
+fn creates_may_be_old(table: &mut Captured, out: &mut Accumulator) -> Result<()> {
+    table.flush(out)?;
+    table.new_creates_after = None;
+    table.mark_wanted = false;
+    out.items.push(SourceItem::CreatesAreNew { table: table.id.clone(), generation: 0 });
+    Ok(())
+}
+
+/// The key's columns are declared as before.
+fn same_order(old: &TableSchema, new: &TableSchema) -> bool {
+    let declared =
+        |s: &TableSchema| s.key_columns().map(|c| (c.field_id, c.logical_type.clone(), c.native.clone())).collect::<Vec<_>>();
+    declared(old) == declared(new)
 }
 
 fn is_moved_on(table: &TableId, from: &[TableId], to: &[TableId]) -> bool {

@@ -97,10 +97,58 @@ async fn purged_and_reset_logs_stop_the_source() {
         assert!(message.starts_with("cannot read the binary log of 127.0.0.1:") && message.contains("purged"), "{message}");
         assert!(message.contains("→ go on now: lakehouse resnapshot --only-needed"), "{message}");
 
+        // Once as soon as the logs are reset, and once when they have grown beyond the place where this one stopped: the numbers
+        // of files, offsets and transactions are then all there again, of other changes.
         let reset = if server.is_mysql() { "RESET BINARY LOGS AND GTIDS" } else { "RESET MASTER" };
         run(&mut admin, &[reset]).await;
-        let e = MysqlSource::start(config, copy.state.clone()).await.expect_err("it goes on after a reset");
+        let e = MysqlSource::start(config.clone(), copy.state.clone()).await.expect_err("it goes on after a reset");
         assert_eq!(e.kind(), ErrorKind::Unsafe);
+        for _ in 0..2 {
+            let numbers = copy.state.position.as_ref().unwrap().transactions.0.values().flat_map(|s| s.intervals().to_vec());
+            let more = numbers.map(|(_, end)| end).max().unwrap() + 5;
+            // A file's time of creation is kept in whole seconds.
+            let second = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+            crate::support::poll("the next second", async || {
+                (std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() > second + 1).then_some(())
+            })
+            .await;
+            run(&mut admin, &[reset]).await;
+            for i in 0..more {
+                run(&mut admin, &[&format!("REPLACE INTO t VALUES ({i})")]).await;
+            }
+            let went_on = async {
+                let mut source = MysqlSource::start(config.clone(), copy.state.clone()).await?;
+                loop {
+                    source.next().await?;
+                }
+            };
+            let e: Result<(), cdc_core::Error> = tokio::time::timeout(crate::support::DEADLINE, went_on).await.unwrap();
+            let e = e.expect_err("it goes on in a log that is not the one that it read");
+            assert_eq!(e.kind(), ErrorKind::Unsafe);
+            assert!(e.to_string().contains("reset"), "{e}");
+            // The second time, the place is in the file that the reset makes first.
+            copy = Copy::default();
+            let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+            copy.catch_up(&mut source, &config).await;
+        }
         run(&mut admin, &["DROP DATABASE t_purge"]).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_lacks_columns_stops_its_table_and_is_not_filled_up() {
+    both("partial", async |server, database| {
+        let mut admin = server.admin(database).await;
+        run(&mut admin, &["CREATE TABLE t (id INT PRIMARY KEY, v INT, w INT)", "INSERT INTO t VALUES (1, 1, 1)"]).await;
+        let config = config(&server, database).build().unwrap();
+        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+        let mut copy = Copy::default();
+        copy.catch_up(&mut source, &config).await;
+        run(&mut admin, &["SET SESSION binlog_row_image = MINIMAL", "UPDATE t SET v = 2 WHERE id = 1"]).await;
+        copy.until(&mut source, "the stop", |c| c.table(database, "t").stop.is_some()).await;
+        let message = copy.table(database, "t").stop.clone().unwrap();
+        assert!(message.contains("binlog_row_image"), "{message}");
+        assert_eq!(copy.table(database, "t").ops, [('r', 1)].into());
+    })
+    .await;
 }

@@ -83,6 +83,9 @@ fn recover_newest(path: &Path, first_sequence: u64, seed: u32, cache_bytes: usiz
         out.marked = frame.header.kind == Kind::Marker;
         apply(&mut out.state, frame, &file, path, seed)
     })?;
+    // A process that was killed may have left what it never flushed: intact, but only in the system's memory. Nobody may read it, and
+    // rely on it, before it is on the disk.
+    file.sync_data().map_err(|e| io_error("cannot flush", path, e))?;
     match end {
         // A segment gets its name only when its head is durable.
         End::Whole if len == 0 => return Err(corrupt(path, 0, "the file is empty")),

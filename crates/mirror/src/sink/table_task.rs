@@ -14,11 +14,15 @@ use commit_coordinator::{
 };
 use iceberg_writer::{Catalog, TableName, TableOptions};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// The branch that is mirrored.
 const BRANCH: &str = "main";
+
+/// After which time a change of columns is tried again that could not be made.
+const EVOLVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How a table stands.
 #[derive(Debug, Clone, Default)]
@@ -229,8 +233,16 @@ impl Columns {
                     return std::future::pending().await; // the coordinator has ended, and says why
                 }
                 cdc_failpoint::hit("sink-before-schema-change");
-                self.table.evolve(&newest.schema).await?;
-                done = newest.schema.version;
+                match self.table.evolve(&newest.schema).await {
+                    Ok(()) => done = newest.schema.version,
+                    // Somebody holds the catalog: like a commit, this is tried again.
+                    Err(e) if e.kind() == commit_coordinator::ErrorKind::Unavailable => {
+                        tracing::warn!(table = %self.source_table, error = %e, "the columns could not be changed yet, trying again");
+                        tokio::time::sleep(EVOLVE_AGAIN_AFTER).await;
+                        continue;
+                    }
+                    Err(e) => return Err(e),
+                }
             }
             self.progress.wait_beyond(progress.read_to).await.map_err(other)?;
             self.progress.advance().await.map_err(other)?;
