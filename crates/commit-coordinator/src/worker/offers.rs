@@ -8,7 +8,7 @@ use crate::failpoint;
 use crate::log_view::{BarrierLine, ProgressView, SpanLog};
 use crate::span::{BarrierKind, Claim, Span};
 use crate::table::MirrorTable;
-use crate::transport::{Answer, Delta, Receipt, Transport};
+use crate::transport::{Answer, Delta, Receipt};
 use crate::writer::SpanWriter;
 use std::sync::Arc;
 use tokio::sync::watch;
