@@ -321,23 +321,28 @@ impl Table {
         let what = || format!("making a snapshot of table {}", s.name);
         let location = Some(s.location.clone());
         let mut builder = TableMetadata::clone(&s.metadata).into_builder(location);
+        let now = s.catalog.now_ms();
+        let after = parent.map_or(i64::MIN, |p| p.timestamp_ms().saturating_add(1)).max(s.metadata.last_updated_ms());
+        let summary = summary(commit, parent.map(|p| p.summary()), &added, &removed);
+        let snapshot = |schema_id| {
+            Snapshot::builder()
+                .with_snapshot_id(id)
+                .with_parent_snapshot_id(parent.map(|p| p.snapshot_id()))
+                .with_sequence_number(sequence)
+                .with_timestamp_ms(now.max(after))
+                .with_manifest_list(list.clone())
+                .with_summary(summary.clone())
+                .with_schema_id(schema_id)
+                .build()
+        };
         let mut schema_id = s.metadata.current_schema_id();
         if let Some(schema) = schema {
             builder = builder.add_current_schema(schema).map_err(|e| Error::iceberg(what(), e))?;
-            let peek = builder.clone().build().map_err(|e| Error::iceberg(what(), e))?;
-            schema_id = peek.metadata.current_schema_id();
+            // With the snapshot, since metadata without a new one gets the machine's time, which may have been set back.
+            let peek = builder.clone().add_snapshot(snapshot(schema_id)).and_then(|b| b.build());
+            schema_id = peek.map_err(|e| Error::iceberg(what(), e))?.metadata.current_schema_id();
         }
-        let now = s.catalog.now_ms();
-        let after = parent.map_or(i64::MIN, |p| p.timestamp_ms().saturating_add(1)).max(s.metadata.last_updated_ms());
-        let snapshot = Snapshot::builder()
-            .with_snapshot_id(id)
-            .with_parent_snapshot_id(parent.map(|p| p.snapshot_id()))
-            .with_sequence_number(sequence)
-            .with_timestamp_ms(now.max(after))
-            .with_manifest_list(list)
-            .with_summary(summary(commit, parent.map(|p| p.summary()), &added, &removed))
-            .with_schema_id(schema_id)
-            .build();
+        let snapshot = snapshot(schema_id);
         let mut refs = s.refs.clone();
         let retention = match refs.get(MAIN_BRANCH) {
             Some(main) => main.retention.clone(),
