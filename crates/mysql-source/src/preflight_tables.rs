@@ -1,7 +1,7 @@
 //! What there is to know of the captured tables before a mirror begins.
 
 use crate::config::MysqlSourceConfig;
-use crate::connection::{Connection, ServerKind, text};
+use crate::connection::{Connection, ServerKind, quoted, text};
 use crate::discover::{DiscoveredTable, list_databases, list_tables};
 use crate::preflight::CheckResult;
 use crate::schema_read::{TableRead, read_table};
@@ -117,33 +117,52 @@ fn key(schema: &TableSchema) -> Option<TableRemark> {
 
 /// Where the storage engine runs ON DELETE CASCADE by itself, it does so below the binary log: the rows that go are not in it.
 async fn cascades(conn: &mut Connection, tables: &[DiscoveredTable], results: &mut Vec<CheckResult>) -> Result<()> {
-    let rows = conn
-        .rows(
-            "listing foreign keys",
-            "SELECT constraint_schema, table_name, constraint_name, delete_rule, update_rule \
-             FROM information_schema.referential_constraints ORDER BY 1, 2, 3",
-        )
-        .await?;
     // MySQL has the server do it since 9.6, unless it is told otherwise; MariaDB and older versions leave it to the engine.
     let are_logged = conn.server.kind == ServerKind::Mysql
         && conn.variable("innodb_native_foreign_keys").await?.is_some_and(|v| v.eq_ignore_ascii_case("OFF"));
-    for row in &rows {
-        let table = TableId::new(text(row, 0).unwrap_or_default(), text(row, 1).unwrap_or_default());
-        let rules = [text(row, 3).unwrap_or_default(), text(row, 4).unwrap_or_default()];
-        let changes_rows = rules.iter().any(|r| matches!(r.as_str(), "CASCADE" | "SET NULL" | "SET DEFAULT"));
-        if !changes_rows || tables.binary_search_by(|t| t.table.cmp(&table)).is_err() {
-            continue;
+    for table in tables.iter().map(|t| &t.table) {
+        // Of the ways to ask for foreign keys, only this one needs no more than SELECT on either server.
+        let sql = format!("SHOW CREATE TABLE {}.{}", quoted(&table.database), quoted(&table.table));
+        let Ok(rows) = conn.rows("reading foreign keys", &sql).await else { continue }; // dropped a moment ago
+        let statement = rows.first().and_then(|r| text(r, 1)).unwrap_or_default();
+        for (name, rules) in statement.lines().filter_map(foreign_key).filter(|(_, rules)| changes_rows(rules)) {
+            let name = format!("foreign key {name} of {table}");
+            results.push(match are_logged {
+                true => CheckResult::new(&name, true, format!("{rules}: this server logs the rows that it changes by it"), ""),
+                false => CheckResult::warning(
+                    &name,
+                    format!("{rules}: this server does not log the rows that it changes by it, so that the mirror misses them"),
+                    "let the application delete and update these rows itself (MySQL 9.6 and newer log them); lakehouse verify finds what was missed",
+                ),
+            });
         }
-        let name = format!("foreign key {} of {table}", text(row, 2).unwrap_or_default());
-        let found = format!("ON DELETE {}, ON UPDATE {}", rules[0], rules[1]);
-        results.push(match are_logged {
-            true => CheckResult::new(&name, true, format!("{found}: this server logs the rows that it changes by it"), ""),
-            false => CheckResult::warning(
-                &name,
-                format!("{found}: this server does not log the rows that it changes by it, so that the mirror misses them"),
-                "let the application delete and update these rows itself (MySQL 9.6 and newer log them); lakehouse verify finds what was missed",
-            ),
-        });
     }
     Ok(())
+}
+
+/// Name and rules (`ON DELETE CASCADE`) of the foreign key that a line of SHOW CREATE TABLE declares.
+fn foreign_key(line: &str) -> Option<(String, String)> {
+    let (name, rest) = line.trim_start().strip_prefix("CONSTRAINT `")?.split_once("` FOREIGN KEY (")?;
+    let (_, rules) = rest.rsplit_once(')')?;
+    Some((name.replace("``", "`"), rules.trim_end_matches(',').trim().to_owned()))
+}
+
+fn changes_rows(rules: &str) -> bool {
+    ["CASCADE", "SET NULL", "SET DEFAULT"].iter().any(|rule| rules.contains(rule))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_keys_are_found_with_their_rules() {
+        let key = |line: &str| foreign_key(line).map(|(name, rules)| (name, changes_rows(&rules), rules));
+        let line = "  CONSTRAINT `a``b` FOREIGN KEY (`p`) REFERENCES `x (y)` (`id`) ON DELETE CASCADE ON UPDATE SET NULL,";
+        assert_eq!(key(line), Some(("a`b".to_owned(), true, "ON DELETE CASCADE ON UPDATE SET NULL".to_owned())));
+        let line = "  CONSTRAINT `c` FOREIGN KEY (`p`) REFERENCES `x` (`id`)";
+        assert_eq!(key(line), Some(("c".to_owned(), false, String::new())));
+        assert_eq!(key("  `v` int DEFAULT NULL COMMENT 'CONSTRAINT `c` FOREIGN KEY (`p`) ON DELETE CASCADE',"), None);
+        assert_eq!(key("  CONSTRAINT `positive` CHECK ((`v` > 0))"), None);
+    }
 }
