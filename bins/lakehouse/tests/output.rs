@@ -1,6 +1,6 @@
 //! Standard output and standard error that are closed, full, or read by nobody.
 
-use crate::support::Desk;
+use crate::support::{Desk, finish};
 use harness::server::Kind;
 use std::io::Read;
 use std::process::Stdio;
@@ -77,4 +77,16 @@ fn log_lines_are_text_or_json_and_only_as_many_as_asked_for() {
     let result: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(result["tables"][0]["source_rows"], 1);
     assert!(!desk.run(&["verify", "-v"]).err.contains('\x1b'), "colours are for terminals");
+}
+
+#[test]
+fn not_even_the_most_talkative_log_has_the_password() {
+    let desk = desk("cli_trace");
+    desk.sql("INSERT INTO t VALUES (2)");
+    for args in [&["check"][..], &["run", "--until-caught-up"], &["verify"]] {
+        let mut command = desk.prepare(args);
+        command.env("RUST_LOG", "trace");
+        let ran = finish(command); // looks for the password
+        assert!(ran.code == 0 && ran.err.contains("TRACE"), "{args:?}: {:.2000}", ran.err);
+    }
 }
