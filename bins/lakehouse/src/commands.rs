@@ -11,7 +11,8 @@ pub(crate) mod verify;
 
 use crate::arguments::Global;
 use crate::output;
-use mirror::{MirrorConfig, Result};
+use mirror::{Error, ErrorKind, MirrorConfig, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Reads the configuration and says once what in it was ignored.
 fn read_config(global: &Global) -> Result<MirrorConfig> {
@@ -24,16 +25,24 @@ fn read_config(global: &Global) -> Result<MirrorConfig> {
     Ok(config)
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
+/// Ctrl-C and SIGTERM, which end nothing by themselves from [`Interrupt::listen`] on.
+struct Interrupt {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupt {
+    fn listen() -> Result<Self> {
+        let failed = |e| Error::new(ErrorKind::Other, format!("signals cannot be waited for: {e}")).with_source(e);
+        let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate()).map_err(failed)? })
+    }
+
+    /// Returns when one of them has come.
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-        Err(_) => drop(tokio::signal::ctrl_c().await),
     }
 }

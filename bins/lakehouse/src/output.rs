@@ -47,6 +47,11 @@ pub(crate) fn say(text: &str) {
     drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
+/// A message of several lines with all but the first indented by two spaces, whether they were already or not.
+pub(crate) fn indented(message: &str) -> String {
+    message.replace('\n', "\n  ").replace("\n    ", "\n  ")
+}
+
 /// Prints `error: ...` and what caused it, unless the message already says so.
 pub(crate) fn print_error(global: &Global, message: &str, cause: Option<&(dyn std::error::Error + 'static)>) {
     let mut causes = Vec::new();
@@ -63,7 +68,7 @@ pub(crate) fn print_error(global: &Global, message: &str, cause: Option<&(dyn st
         return;
     }
     let (red, plain) = if color_on_stderr() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
-    say(&format!("{red}error:{plain} {}\n", message.replace('\n', "\n  ").replace("\n    ", "\n  ")));
+    say(&format!("{red}error:{plain} {}\n", indented(message)));
     for cause in causes {
         say(&format!("  caused by: {}\n", cause.replace('\n', "\n    ")));
     }

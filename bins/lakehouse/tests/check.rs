@@ -18,7 +18,7 @@ fn found(check: &Value) -> (&str, &str) {
 fn what_cannot_be_mirrored_in_full_is_said_before_it_stops() {
     both("cli_check", |desk| {
         desk.sql(
-            "CREATE TABLE plain (id INT PRIMARY KEY); CREATE TABLE nokey (a INT UNIQUE);
+            "CREATE TABLE plain (id INT PRIMARY KEY); CREATE TABLE nokey (a INT UNIQUE, t TEXT NOT NULL, UNIQUE KEY (t(10)));
              CREATE TABLE floating (f DOUBLE PRIMARY KEY); CREATE TABLE odd (id INT PRIMARY KEY, v VARCHAR(5) CHARACTER SET swe7);
              CREATE TABLE child (id INT PRIMARY KEY, p INT, q INT, CONSTRAINT goes FOREIGN KEY (p) REFERENCES plain (id) ON DELETE CASCADE,
              CONSTRAINT stays FOREIGN KEY (q) REFERENCES plain (id))",
@@ -75,6 +75,8 @@ fn what_cannot_be_mirrored_in_full_is_said_before_it_stops() {
         assert!(headline.starts_with("ready: ") && headline.ends_with(" with a note"), "{text}");
         let described = desk.json(&["init", &desk.url(), "-c", "again.toml"]);
         let odd = described["tables"].as_array().unwrap().iter().find(|t| t["table"] == "cli_check.odd").unwrap();
+        let nokey = described["tables"].as_array().unwrap().iter().find(|t| t["table"] == "cli_check.nokey").unwrap();
+        assert_eq!(nokey["key"], serde_json::json!([]), "neither NULLs nor the beginning of a text tell rows apart");
         assert!(odd["remarks"][0].as_str().unwrap().contains("swe7"), "{odd}");
         let ran = desk.run(&["run", "--until-caught-up"]);
         assert!(ran.code == 4 && ran.err.contains("error: cli_check.odd has stopped: ") && ran.err.contains("swe7"), "{ran:#?}");
@@ -105,10 +107,6 @@ fn a_requirement_that_is_not_met_fails_the_check_with_the_statement_that_helps()
             (ran.code, &report["ok"], &one(&report, "privilege REPLICATION SLAVE")["ok"]),
             (1, &Value::Bool(false), &Value::Bool(false))
         );
-        // What check says is what run does.
-        let refused = desk.fails(3, &["run", "--set", "database.user=cli_poor", "-q"]);
-        assert!(refused.contains("→ GRANT REPLICATION SLAVE ON *.* TO 'cli_poor'@'%'"), "{refused}");
-
         let ran = desk.run(&["check", "--set", "database.include.list=nothing_here"]);
         assert!(ran.code == 1 && ran.out.contains("  FAILED captured tables: no database on the server matches"), "{ran:#?}");
         let file = desk.path("file");
@@ -117,6 +115,10 @@ fn a_requirement_that_is_not_met_fails_the_check_with_the_statement_that_helps()
         assert!(ran.code == 1 && ran.out.contains("  FAILED warehouse: "), "{ran:#?}");
         std::fs::remove_file(file).unwrap();
         assert_eq!(std::fs::read_dir(desk.folder.path()).unwrap().count(), before, "check changes nothing");
+
+        // What check says is what run does.
+        let refused = desk.fails(3, &["run", "--set", "database.user=cli_poor", "-q"]);
+        assert!(refused.contains("→ GRANT REPLICATION SLAVE ON *.* TO 'cli_poor'@'%'"), "{refused}");
     });
 }
 

@@ -24,8 +24,9 @@ fn init(desk: &Desk) {
         Kind::Mysql => format!("MySQL {}", desk.server.info.version),
         Kind::Mariadb => format!("MariaDB {}", desk.server.info.version),
     };
+    // MySQL's own word for its version may go on: 9.7.4-2.
     let headline = format!("wrote mirror.toml: 4 tables of {}, {server}", desk.database);
-    assert_eq!(first.out.lines().next(), Some(headline.as_str()), "{}", first.out);
+    assert!(first.out.starts_with(&headline), "{}", first.out);
     assert_eq!(first.out.lines().last(), Some("next: lakehouse check && lakehouse run"));
     for (table, key) in [("Order Lines", "ä ö, select"), ("it's", "none"), ("UPPER", "ID"), ("empty", "id")] {
         let start = format!("  {}.{table} ", desk.database);
@@ -47,7 +48,8 @@ fn init(desk: &Desk) {
     desk.ok(&["init", "--force", &desk.url()]);
     assert_eq!(file(desk), text);
     let described = desk.json(&["init", &desk.url(), "-c", "other.toml"]);
-    assert_eq!((&described["configuration"], &described["server"]), (&json!("other.toml"), &json!(server)));
+    assert_eq!(described["configuration"], "other.toml");
+    assert!(described["server"].as_str().unwrap().starts_with(&server), "{described}");
     let keys: Vec<(&Value, &Value)> = described["tables"].as_array().unwrap().iter().map(|t| (&t["table"], &t["key"])).collect();
     let table = |name: &str| json!(format!("{}.{name}", desk.database));
     assert!(keys.contains(&(&table("Order Lines"), &json!(["ä ö", "select"]))), "{keys:?}");

@@ -46,6 +46,10 @@ where
     let mut committing = Task(tokio::spawn(coordinator.run()));
     let joined = |result: std::result::Result<Result<()>, tokio::task::JoinError>| match result {
         Ok(result) => result,
+        Err(e) if e.is_cancelled() => {
+            let message = "the coordinator's task was cancelled: the runtime is ending; the next start goes on from the table";
+            Err(crate::Error::new(crate::ErrorKind::Interrupted, message).with_source(e))
+        }
         Err(e) => Err(crate::Error::new(crate::ErrorKind::Other, "the coordinator's task ended abnormally").with_source(e)),
     };
     let worker = worker.run(stop);

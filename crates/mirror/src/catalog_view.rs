@@ -158,7 +158,9 @@ pub async fn status(config: &MirrorConfig) -> Result<StatusReport> {
 
 /// True if the process that wrote this status still keeps it up to date.
 pub(crate) fn is_running(status: &MirrorStatus) -> bool {
-    now_ms() - status.updated_ms < FRESH_MS && std::path::Path::new("/proc").join(status.pid.to_string()).exists()
+    !status.ended
+        && now_ms() - status.updated_ms < FRESH_MS
+        && std::path::Path::new("/proc").join(status.pid.to_string()).exists()
 }
 
 fn report(table: String, status: TableStatus, found: Option<&Table>) -> TableReport {

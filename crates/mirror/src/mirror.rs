@@ -292,34 +292,10 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(mut self, mut capturing: JoinHandle<Result<()>>) -> Result<()> {
-        self.start_tables()?;
-        let mut tick = tokio::time::interval(STATUS_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut stopping = self.stopping.clone();
-        let follower = self.follower.clone();
         let mut captured = None;
-        let mut outcome = loop {
-            let seen = follower.now().read_to;
-            tokio::select! {
-                biased;
-                result = &mut capturing => {
-                    captured = Some(joined(result));
-                    break Ok(());
-                }
-                () = async { drop(stopping.wait_for(|stop| *stop).await) } => break Ok(()),
-                more = follower.wait_beyond(seen) => {
-                    let grown = async { more?; self.follower.advance().await }.await;
-                    if let Err(e) = grown.and_then(|()| self.start_tables()) {
-                        break Err(e);
-                    }
-                }
-                _ = tick.tick() => {
-                    self.publish();
-                    if let Some(end) = self.all_stopped() {
-                        break end;
-                    }
-                }
-            }
+        let mut outcome = match self.start_tables() {
+            Ok(()) => self.follow(&mut capturing, &mut captured).await,
+            Err(e) => Err(e),
         };
         // The source first: then the log is at rest, and the tables end behind it.
         self.capture_stop.send_replace(true);
@@ -343,9 +319,40 @@ impl Supervisor {
             }
             self.last_reports(table, report);
         }
-        self.publish();
         self.catalog.close().await;
+        self.publish_as(true);
         outcome
+    }
+
+    /// Starts tables as they appear and keeps the status, until the mirror is asked to stop, cannot go on, or the source has ended,
+    /// how is then in `captured`.
+    async fn follow(&mut self, capturing: &mut JoinHandle<Result<()>>, captured: &mut Option<Result<()>>) -> Result<()> {
+        let mut tick = tokio::time::interval(STATUS_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut stopping = self.stopping.clone();
+        let follower = self.follower.clone();
+        loop {
+            let seen = follower.now().read_to;
+            tokio::select! {
+                biased;
+                result = &mut *capturing => {
+                    *captured = Some(joined(result));
+                    return Ok(());
+                }
+                () = async { drop(stopping.wait_for(|stop| *stop).await) } => return Ok(()),
+                more = follower.wait_beyond(seen) => {
+                    more?;
+                    self.follower.advance().await?;
+                    self.start_tables()?;
+                }
+                _ = tick.tick() => {
+                    self.publish();
+                    if let Some(end) = self.all_stopped() {
+                        return end;
+                    }
+                }
+            }
+        }
     }
 
     /// Waits until the tables have all that is in the log, or have stopped.
@@ -413,12 +420,17 @@ impl Supervisor {
 
     /// Brings the status up to date.
     fn publish(&mut self) {
+        self.publish_as(false);
+    }
+
+    fn publish_as(&mut self, ended: bool) {
         let captured = self.captured.borrow_and_update().clone();
         let progress = self.follower.now();
         let mut status = MirrorStatus {
             pid: std::process::id(),
             started_ms: self.started_ms,
             updated_ms: now_ms(),
+            ended,
             source: SourceStatus { position: captured.position.clone(), events: captured.events },
             tables: BTreeMap::new(),
         };

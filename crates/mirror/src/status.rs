@@ -18,6 +18,9 @@ pub struct MirrorStatus {
     pub started_ms: i64,
     /// When this was written, milliseconds since the Unix epoch.
     pub updated_ms: i64,
+    /// These are its last words: it has stopped.
+    #[serde(default)]
+    pub ended: bool,
     /// The source half.
     pub source: SourceStatus,
     /// The tables, by `database.table`.

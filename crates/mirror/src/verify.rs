@@ -55,20 +55,12 @@ pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: Ve
         )));
     }
     let applied = Applied::of(config).await?;
-    applied.wait_for(&mysql_source::current_position(&source).await?).await?;
-    let mut tables = Vec::new();
-    for table in found.iter().map(|t| &t.table).filter(|id| wanted(id)) {
-        let comparison = Comparison { source: &source, catalog: &catalog, applied: &applied, options, progress };
-        let mut verdict = TableVerdict { table: table.to_string(), ..TableVerdict::default() };
-        verdict.stopped = applied.stopped(&verdict.table)?;
-        verdict.not_compared = match comparison.table(table, &mut verdict).await {
-            Ok(()) => None,
-            Err(e) if e.kind() == ErrorKind::Configuration => Some(e.to_string()),
-            Err(e) => return Err(e),
-        };
-        tables.push(verdict);
-    }
-    applied.end().await?;
+    let comparison = Comparison { source: &source, catalog: &catalog, applied: &applied, options, progress };
+    let compared = comparison.tables(found.iter().map(|t| &t.table).filter(|id| wanted(id))).await;
+    // However it went, what was started here ends as it should.
+    let ended = applied.end().await;
+    let tables = compared?;
+    ended?;
     Ok(VerifyReport { tables, took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) })
 }
 
@@ -90,6 +82,22 @@ struct Seen {
 }
 
 impl Comparison<'_> {
+    async fn tables(&self, ids: impl Iterator<Item = &TableId>) -> Result<Vec<TableVerdict>> {
+        self.applied.wait_for(&mysql_source::current_position(self.source).await?).await?;
+        let mut tables = Vec::new();
+        for id in ids {
+            let mut verdict = TableVerdict { table: id.to_string(), ..TableVerdict::default() };
+            verdict.stopped = self.applied.stopped(&verdict.table)?;
+            verdict.not_compared = match self.table(id, &mut verdict).await {
+                Ok(()) => None,
+                Err(e) if e.kind() == ErrorKind::Configuration => Some(e.to_string()),
+                Err(e) => return Err(e),
+            };
+            tables.push(verdict);
+        }
+        Ok(tables)
+    }
+
     /// Compares one table. [`ErrorKind::Configuration`] says that this one cannot be compared, and why.
     async fn table(&self, id: &TableId, verdict: &mut TableVerdict) -> Result<()> {
         let mut reader = TableReader::of_table(self.source, id).await?;

@@ -73,6 +73,11 @@ impl DecodeError {
         self
     }
 
+    /// What is wrong, without the place.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// The kind, for deciding what to do.
     pub fn kind(&self) -> DecodeErrorKind {
         self.0.kind

@@ -107,7 +107,7 @@ fn assemble(
     for (row, field_id) in columns.iter().zip(1..) {
         match column(row, field_id, dialect) {
             Ok(column) => out.push(column),
-            Err(e) => unsupported.push(format!("{table}.{} {}: {e}", row.name, row.declaration)),
+            Err(e) => unsupported.push(format!("{table}.{} {}: {}", row.name, row.declaration, e.message())),
         }
     }
     if !unsupported.is_empty() {

@@ -1,6 +1,6 @@
 //! `lakehouse run`.
 
-use super::{interrupted, read_config};
+use super::{Interrupt, read_config};
 use crate::arguments::{Global, RunArgs};
 use crate::text_table::{duration_ms, grouped};
 use crate::{Outcome, output};
@@ -16,10 +16,14 @@ const REDRAW_EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) async fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     let config = read_config(global)?;
+    let mut interrupt = Interrupt::listen()?;
     announce(global, &config);
-    let mirror = Mirror::start(config).await?;
+    let mirror = tokio::select! {
+        mirror = Mirror::start(config) => mirror?,
+        () = interrupt.wait() => return Ok(if args.until_caught_up { Outcome::Interrupted } else { Outcome::Done }),
+    };
     let mut progress = Progress::new(global);
-    let ended = watch(&mirror, args, &mut progress).await;
+    let ended = watch(&mirror, args, &mut interrupt, &mut progress).await;
     progress.clear();
     let (was_interrupted, last) = match (ended, mirror.stop().await) {
         (Ok(interrupted), Ok(last)) => (interrupted, last),
@@ -35,16 +39,14 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
 }
 
 /// Shows how far the mirror is until it ends, has caught up, or is interrupted; true if it was interrupted.
-async fn watch(mirror: &Mirror, args: &RunArgs, progress: &mut Progress) -> Result<bool> {
+async fn watch(mirror: &Mirror, args: &RunArgs, interrupt: &mut Interrupt, progress: &mut Progress) -> Result<bool> {
     let caught_up = async { if args.until_caught_up { mirror.caught_up().await } else { std::future::pending().await } };
     tokio::pin!(caught_up);
-    let interrupt = interrupted();
-    tokio::pin!(interrupt);
     let mut tick = tokio::time::interval(if progress.terminal { REDRAW_EVERY } else { Duration::from_secs(1) });
     loop {
         tokio::select! {
             done = &mut caught_up => return done.map(|()| false),
-            () = &mut interrupt => return Ok(true),
+            () = interrupt.wait() => return Ok(true),
             ended = mirror.ended() => return ended.map(|()| false),
             _ = tick.tick() => progress.show(&mirror.status()),
         }
@@ -171,7 +173,7 @@ impl Progress {
         for (table, message) in status.stopped() {
             if self.named.insert(table.to_owned()) {
                 self.clear();
-                output::say(&format!("error: {table} has stopped: {}\n", message.replace('\n', "\n  ")));
+                output::say(&format!("error: {table} has stopped: {}\n", output::indented(message)));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `lakehouse status`.
 
-use super::{interrupted, read_config};
+use super::{Interrupt, read_config};
 use crate::arguments::{Global, StatusArgs};
 use crate::text_table::{TextTable, duration_ms, grouped};
 use crate::{Outcome, output};
@@ -13,14 +13,13 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs) -> Result<Outcome> {
         return Ok(show(global, &config, "").await?.0);
     }
     let clear = if global.json { "" } else { "\x1b[H\x1b[2J" };
-    let interrupt = interrupted();
-    tokio::pin!(interrupt);
+    let mut interrupt = Interrupt::listen()?;
     loop {
         if let (outcome, false) = show(global, &config, clear).await? {
             return Ok(outcome); // nobody reads it any more
         }
         tokio::select! {
-            () = &mut interrupt => return Ok(Outcome::Interrupted),
+            () = interrupt.wait() => return Ok(Outcome::Interrupted),
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
@@ -85,10 +84,10 @@ fn render(report: &StatusReport) -> String {
     out += &table.render();
     for t in &report.tables {
         if let Some(message) = &t.status.stopped {
-            out += &format!("{} has stopped: {}\n", t.table, message.replace('\n', "\n  "));
+            out += &format!("{} has stopped: {}\n", t.table, output::indented(message));
         }
         if let Some(message) = &t.unreadable {
-            out += &format!("{} cannot be read: {}\n", t.table, message.replace('\n', "\n  "));
+            out += &format!("{} cannot be read: {}\n", t.table, output::indented(message));
         }
     }
     out

@@ -1,6 +1,6 @@
 //! `lakehouse verify`.
 
-use super::{interrupted, read_config};
+use super::{Interrupt, read_config};
 use crate::arguments::{Engine, Global, VerifyArgs};
 use crate::text_table::{TextTable, duration_ms, grouped};
 use crate::{Outcome, output};
@@ -27,9 +27,10 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Outcome> {
             output::say(&format!("\r\x1b[2Kcomparing {table}: {} rows", grouped(rows)));
         }
     };
+    let mut interrupt = Interrupt::listen()?;
     let report = tokio::select! {
         report = mirror::verify(&config, &options, &progress) => report,
-        () = interrupted() => return Ok(Outcome::Interrupted),
+        () = interrupt.wait() => return Ok(Outcome::Interrupted),
     };
     if terminal {
         output::say("\r\x1b[2K");
@@ -77,10 +78,10 @@ fn render(report: &VerifyReport, show: usize) -> String {
     out += &table.render();
     for t in &report.tables {
         if let Some(why) = &t.not_compared {
-            out += &format!("{} cannot be compared: {}\n", t.table, why.replace('\n', "\n  "));
+            out += &format!("{} cannot be compared: {}\n", t.table, output::indented(why));
         }
         if let Some(why) = &t.stopped {
-            out += &format!("{} has stopped and is not followed: {}\n", t.table, why.replace('\n', "\n  "));
+            out += &format!("{} has stopped and is not followed: {}\n", t.table, output::indented(why));
         }
         for d in &t.differences {
             out += &format!("{} {d}\n", t.table);

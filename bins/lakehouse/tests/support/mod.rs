@@ -130,14 +130,20 @@ impl Desk {
     /// The status of a table, once it is as wanted.
     pub fn wait_for(&self, table: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let name = format!("{}.{table}", self.database);
+        self.poll(&name, || {
+            let status = self.json(&["status"]);
+            status["tables"].as_array().unwrap().iter().find(|t| t["table"] == *name && wanted(t)).cloned()
+        })
+    }
+
+    /// Waits until there is something.
+    pub fn poll<T>(&self, what: &str, there: impl Fn() -> Option<T>) -> T {
         let start = Instant::now();
         loop {
-            let status = self.json(&["status"]);
-            let found = status["tables"].as_array().unwrap().iter().find(|t| t["table"] == *name).cloned();
-            if let Some(found) = found.filter(&wanted) {
+            if let Some(found) = there() {
                 return found;
             }
-            assert!(start.elapsed() < DEADLINE, "{name}: {status:#}");
+            assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} for {what}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -161,6 +167,11 @@ pub struct Running {
 impl Running {
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has written to standard error so far.
+    pub fn err(&self) -> String {
+        std::fs::read_to_string(self.folder.join("err.txt")).unwrap()
     }
 
     /// Sends it a signal, and waits for its end.

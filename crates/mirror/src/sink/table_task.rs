@@ -154,6 +154,11 @@ impl TableTask {
                 tracing::warn!(table = %self.source_table, error = %e, "stopped before the last commit was confirmed");
                 Ok(())
             }
+            // The mirror was dropped without being asked to stop, which is a crash to the protocol: the next start goes on.
+            Err(e) if e.kind() == commit_coordinator::ErrorKind::Interrupted && self.stop.has_changed().is_err() => {
+                tracing::debug!(table = %self.source_table, error = %e, "dropped");
+                Ok(())
+            }
             ended => ended.map_err(wrap),
         }
     }

@@ -33,7 +33,10 @@ impl Applied {
         }
         tracing::info!("no process runs the mirror: it is brought up to date here");
         let mirror = Mirror::start(config.clone()).await?;
-        mirror.caught_up().await?;
+        if let Err(e) = mirror.caught_up().await {
+            drop(mirror.stop().await);
+            return Err(e);
+        }
         Ok(Self::Here(Box::new(mirror)))
     }
 

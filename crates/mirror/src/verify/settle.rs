@@ -56,11 +56,52 @@ struct Reading {
 }
 
 /// The rows of a key that were not the same, as fingerprints, and how many looks in a row have found just these.
-#[derive(Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Suspicion {
     source: Vec<u128>,
     mirror: Vec<u128>,
     looks: usize,
+}
+
+/// What one look has seen of a key: fingerprints of its rows, sorted, in the order of reading.
+struct Seen {
+    before: Vec<u128>,
+    mirror: Vec<u128>,
+    after: Vec<u128>,
+}
+
+/// What is known of a look as a whole.
+#[derive(Debug, Clone, Copy)]
+struct Circumstances {
+    /// The second reading of the source shows all that the mirror had.
+    source_shows_all: bool,
+    /// Nothing was written to the binary log between the two.
+    was_quiet: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Equal,
+    Different,
+    LookAgain(Option<Suspicion>),
+}
+
+impl Seen {
+    fn judged(self, circumstances: Circumstances, known: Option<Suspicion>) -> Verdict {
+        let Self { before, mirror, after } = self;
+        if mirror == before || mirror == after {
+            return Verdict::Equal;
+        }
+        if before != after || !circumstances.source_shows_all {
+            return Verdict::LookAgain(None);
+        }
+        let known = known.filter(|s| s.source == before && s.mirror == mirror);
+        let looks = known.map_or(1, |s| s.looks + 1);
+        if circumstances.was_quiet || looks >= CONFIRMATIONS {
+            return Verdict::Different;
+        }
+        Verdict::LookAgain(Some(Suspicion { source: before, mirror, looks }))
+    }
 }
 
 /// Rows of one side by key.
@@ -146,30 +187,25 @@ impl<'a> Settler<'a> {
         }
         let bound = self.applied.bound().await?;
         let after = self.source(&keys).await?;
-        let shows_all = bound.log.row == 0 && shows(&after.low, &bound);
-        let was_quiet = before.first_high.log == after.high.log;
+        let circumstances = Circumstances {
+            source_shows_all: bound.log.row == 0 && shows(&after.low, &bound),
+            was_quiet: before.first_high.log == after.high.log,
+        };
         let mut again = Vec::new();
         for (at, key) in self.columns_keys(&keys)?.into_iter().enumerate() {
-            let (source, mirrored) = (before.rows.prints(key), mirror.prints(key));
-            let source_now = after.rows.prints(key);
-            if source_now == mirrored {
-                continue;
-            }
-            if source_now != source || !shows_all {
-                suspicions.remove(&key);
-                again.push(at);
-                continue;
-            }
-            let known = suspicions.remove(&key).filter(|s| s.source == source && s.mirror == mirrored);
-            let looks = known.map_or(1, |s| s.looks + 1);
-            if was_quiet || looks >= CONFIRMATIONS {
-                verdict.different += 1;
-                if verdict.differences.len() < self.keep {
-                    verdict.differences.push(self.describe(&keys, at, key, &before.rows, &mirror)?);
+            let seen = Seen { before: before.rows.prints(key), mirror: mirror.prints(key), after: after.rows.prints(key) };
+            match seen.judged(circumstances, suspicions.remove(&key)) {
+                Verdict::Equal => {}
+                Verdict::Different => {
+                    verdict.different += 1;
+                    if verdict.differences.len() < self.keep {
+                        verdict.differences.push(self.describe(&keys, at, key, &before.rows, &mirror)?);
+                    }
                 }
-            } else {
-                suspicions.insert(key, Suspicion { source, mirror: mirrored, looks });
-                again.push(at);
+                Verdict::LookAgain(suspicion) => {
+                    suspicions.extend(suspicion.map(|s| (key, s)));
+                    again.push(at);
+                }
             }
         }
         taken(&keys, again.into_iter())
@@ -331,4 +367,71 @@ fn taken(batch: &RecordBatch, rows: impl Iterator<Item = usize>) -> Result<Recor
 
 fn fault(e: arrow_schema::ArrowError) -> Error {
     Error::new(ErrorKind::Other, format!("rows cannot be compared: {e}")).with_source(e)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+    use super::*;
+
+    fn seen(before: u128, mirror: u128, after: u128) -> Seen {
+        Seen { before: vec![before], mirror: vec![mirror], after: vec![after] }
+    }
+
+    fn circumstances(source_shows_all: bool, was_quiet: bool) -> Circumstances {
+        Circumstances { source_shows_all, was_quiet }
+    }
+
+    #[test]
+    fn a_row_that_agrees_with_either_reading_is_equal() {
+        for c in [circumstances(true, true), circumstances(false, false)] {
+            assert_eq!(seen(1, 1, 2).judged(c, None), Verdict::Equal);
+            assert_eq!(seen(1, 2, 2).judged(c, None), Verdict::Equal);
+        }
+    }
+
+    #[test]
+    fn while_the_source_rests_one_look_is_enough() {
+        assert_eq!(seen(1, 2, 1).judged(circumstances(true, true), None), Verdict::Different);
+    }
+
+    #[test]
+    fn a_row_that_changed_or_that_the_source_may_not_show_yet_is_never_called_different() {
+        assert_eq!(seen(1, 2, 3).judged(circumstances(true, true), None), Verdict::LookAgain(None));
+        assert_eq!(seen(1, 2, 1).judged(circumstances(false, true), None), Verdict::LookAgain(None));
+    }
+
+    #[test]
+    fn while_the_source_is_written_to_only_looks_that_all_find_the_same_two_rows_count() {
+        let busy = circumstances(true, false);
+        let mut known = None;
+        for look in 1..CONFIRMATIONS {
+            let Verdict::LookAgain(next) = seen(1, 2, 1).judged(busy, known) else { panic!("after {look} looks") };
+            known = next;
+        }
+        assert_eq!(seen(1, 2, 1).judged(busy, known.take()), Verdict::Different);
+        // A row that changes to and fro differs now this way and now that.
+        let mut known = None;
+        for look in 0..10 * CONFIRMATIONS as u128 {
+            let (source, mirror) = if look % 4 < 2 { (1, 2) } else { (2, 1) };
+            let Verdict::LookAgain(next) = seen(source, mirror, source).judged(busy, known) else { panic!("after {look} looks") };
+            known = next;
+        }
+    }
+
+    #[test]
+    fn what_a_view_shows_is_told_by_transactions_or_by_its_place() {
+        let at = |file: &str, offset, transactions: &[u64]| {
+            let mut position = SourcePosition { server: "s".to_owned(), ..SourcePosition::default() };
+            (position.log.file, position.log.offset) = (file.to_owned(), offset);
+            transactions.iter().for_each(|&n| position.transactions.insert("s", n));
+            position
+        };
+        // MySQL: the end of its log says nothing of what is visible.
+        let bound = at("mysql-bin.000001", 100, &[1, 2]);
+        assert!(shows(&at("", 0, &[1, 2, 3]), &bound) && !shows(&at("", 0, &[1, 3]), &bound));
+        // MariaDB: the place of the view.
+        let bound = at("mariadb-bin.000009", 100, &[]);
+        assert!(shows(&at("mariadb-bin.000010", 4, &[]), &bound) && !shows(&at("mariadb-bin.000009", 99, &[]), &bound));
+    }
 }
