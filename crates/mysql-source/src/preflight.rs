@@ -1,5 +1,5 @@
 use crate::config::MysqlSourceConfig;
-use crate::connection::{Connection, ServerKind, text};
+use crate::connection::{Connection, ServerKind, quoted, text};
 use crate::discover::{DiscoveredTable, list_tables};
 use crate::error::grant_statement;
 use cdc_core::{Result, TableId};
@@ -229,12 +229,12 @@ fn captured_tables(tables: &[DiscoveredTable], config: &MysqlSourceConfig, resul
 
 /// MariaDB's storage engine runs ON DELETE CASCADE below the binary log: the rows that go are not in it.
 async fn cascades(conn: &mut Connection, tables: &[DiscoveredTable], results: &mut Vec<CheckResult>) -> Result<()> {
-    for key in unlogged_keys(conn, None).await? {
-        if tables.iter().any(|t| t.table == key.table) {
-            let [on_delete, on_update] = &key.rules;
+    for table in tables {
+        // One that is gone meanwhile has no keys to warn of.
+        for key in unlogged_keys(conn, &table.table).await.unwrap_or_default() {
             results.push(CheckResult::warning(
-                &format!("foreign key {} of {}", key.name, key.table),
-                format!("ON DELETE {on_delete}, ON UPDATE {on_update}: MariaDB does not log the rows that it changes by it"),
+                &format!("foreign key {} of {}", key.name, table.table),
+                format!("{}: MariaDB does not log the rows that it changes by it", key.rules),
                 "make the application delete and update these rows itself, or verify the table after such deletes",
             ));
         }
@@ -243,31 +243,31 @@ async fn cascades(conn: &mut Connection, tables: &[DiscoveredTable], results: &m
 }
 
 /// A foreign key by which rows of its table change when others do.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CascadingKey {
-    table: TableId,
     name: String,
-    rules: [String; 2],
+    rules: String,
 }
 
-/// The foreign keys by which MariaDB changes rows (of this table) without logging them.
-pub(crate) async fn unlogged_keys(conn: &mut Connection, of: Option<&TableId>) -> Result<Vec<CascadingKey>> {
-    let (doing, list) = (
-        "listing foreign keys",
-        "SELECT constraint_schema, table_name, constraint_name, delete_rule, update_rule FROM information_schema.referential_constraints",
-    );
-    let rows = match of {
-        None => conn.rows(doing, list).await?,
-        Some(id) => {
-            let sql = format!("{list} WHERE constraint_schema = ? AND table_name = ?");
-            conn.rows_with(doing, &sql, (id.database.as_str(), id.table.as_str())).await?
-        }
-    };
-    let keys = rows.iter().map(|row| {
-        let column = |i| text(row, i).unwrap_or_default();
-        CascadingKey { table: TableId::new(column(0), column(1)), name: column(2), rules: [column(3), column(4)] }
+/// The foreign keys by which MariaDB changes rows of the table without logging them.
+///
+/// From the table's own statement: the information schema has no foreign keys for a user who may only read.
+pub(crate) async fn unlogged_keys(conn: &mut Connection, table: &TableId) -> Result<Vec<CascadingKey>> {
+    let sql = format!("SHOW CREATE TABLE {}.{}", quoted(&table.database), quoted(&table.table));
+    let rows = conn.rows("looking for foreign keys", &sql).await?;
+    Ok(cascading_keys(&rows.first().and_then(|r| text(r, 1)).unwrap_or_default()))
+}
+
+/// The server prints a constraint on a line of its own, its rules behind the last parenthesis.
+fn cascading_keys(create_table: &str) -> Vec<CascadingKey> {
+    let keys = create_table.lines().filter_map(|line| {
+        let constraint = line.trim_start().strip_prefix("CONSTRAINT `")?;
+        let (name, definition) = constraint.split_once("` FOREIGN KEY (")?;
+        let rules = definition.rsplit(')').next().unwrap_or_default().trim().trim_end_matches(',');
+        let changes = [" CASCADE", " SET NULL", " SET DEFAULT"].iter().any(|rule| rules.contains(rule));
+        changes.then(|| CascadingKey { name: name.to_owned(), rules: rules.to_owned() })
     });
-    let cascades = |k: &CascadingKey| k.rules.iter().any(|r| matches!(r.as_str(), "CASCADE" | "SET NULL" | "SET DEFAULT"));
-    Ok(keys.filter(cascades).collect())
+    keys.collect()
 }
 
 #[cfg(test)]
@@ -287,6 +287,19 @@ mod tests {
         assert!(mariadb.globally(&["REPLICATION CLIENT", "BINLOG MONITOR"]));
         assert!(
             grants(&["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"]).globally(&["REPLICATION SLAVE"])
+        );
+    }
+
+    #[test]
+    fn foreign_keys_that_change_rows_are_told_from_those_that_only_forbid() {
+        let statement = "CREATE TABLE `c` (\n  `a` int COMMENT 'CONSTRAINT `x` FOREIGN KEY (a) ON DELETE CASCADE',\n  \
+            CONSTRAINT `one` FOREIGN KEY (`a`) REFERENCES `p` (`i)d`) ON DELETE CASCADE ON UPDATE NO ACTION,\n  \
+            CONSTRAINT `two` FOREIGN KEY (`b`) REFERENCES `p` (`id`) ON UPDATE SET NULL,\n  \
+            CONSTRAINT `three` FOREIGN KEY (`c`) REFERENCES `p` (`id`)\n) ENGINE=InnoDB";
+        let key = |name: &str, rules: &str| CascadingKey { name: name.to_owned(), rules: rules.to_owned() };
+        assert_eq!(
+            cascading_keys(statement),
+            [key("one", "ON DELETE CASCADE ON UPDATE NO ACTION"), key("two", "ON UPDATE SET NULL")]
         );
     }
 
