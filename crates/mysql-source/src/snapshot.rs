@@ -8,7 +8,9 @@ use crate::discover::{DiscoveredTable, list_tables};
 use crate::foreign_keys::{cascades_are_logged, cascading_keys};
 use crate::schema_read::{TableRead, read_table};
 use crate::stream_log::{DumpStart, LogConnection};
-use cdc_core::{Generation, GenerationState, LogCoordinate, Result, SnapshotMarker, SourcePosition, TableId, TableSchema};
+use cdc_core::{
+    ErrorKind, Generation, GenerationState, LogCoordinate, Result, SnapshotMarker, SourcePosition, TableId, TableSchema,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -164,8 +166,13 @@ async fn work(config: &MysqlSourceConfig, mut connection: Connection, job: Job) 
 /// Where the server does not log the rows that a foreign key deletes or changes, a row that is created may be one that the log still
 /// has.
 async fn new_creates(connection: &mut Connection, table: &TableId) -> Result<Option<LogCoordinate>> {
-    if !cascades_are_logged(connection).await? && !cascading_keys(connection, Some(table)).await?.is_empty() {
-        return Ok(None);
+    if !cascades_are_logged(connection).await? {
+        match cascading_keys(connection, table).await {
+            Ok(keys) if keys.is_empty() => {}
+            Err(e) if e.kind() == ErrorKind::Unavailable => return Err(e),
+            // Such a key, or the table is gone meanwhile.
+            _ => return Ok(None),
+        }
     }
     connection.log_end().await.map(Some)
 }
