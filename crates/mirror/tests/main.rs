@@ -4,6 +4,7 @@
 mod changes;
 mod damage;
 mod ddl;
+mod golden;
 mod names;
 mod refusals;
 mod restart;

@@ -107,6 +107,8 @@ pub struct MariadbGtid {
     pub number: u64,
     /// Flags.
     pub flags: u8,
+    /// More flags (MariaDB 10.8 and newer); 0 if there are none.
+    pub more_flags: u8,
 }
 
 impl MariadbGtid {
@@ -118,6 +120,11 @@ impl MariadbGtid {
     /// DDL.
     pub fn is_ddl(&self) -> bool {
         self.flags & 32 != 0
+    }
+
+    /// An ALTER TABLE that only begins here, or that was given up: the table is as it was (`binlog_alter_two_phase`).
+    pub fn is_unfinished_alter(&self) -> bool {
+        self.more_flags & (2 | 8) != 0
     }
 
     /// The first or second phase of an XA transaction.
@@ -200,10 +207,7 @@ pub(crate) fn parse<'a>(header: &EventHeader, body: &'a [u8]) -> DecodeResult<Ev
             let length = usize::from(c.u8()?);
             EventBody::Incident { number, message: String::from_utf8_lossy(c.take(length)?) }
         }
-        t::MARIADB_GTID => {
-            let (number, domain, flags) = (c.u64()?, c.u32()?, c.u8()?);
-            EventBody::MariadbGtid(MariadbGtid { domain, number, flags })
-        }
+        t::MARIADB_GTID => EventBody::MariadbGtid(mariadb_gtid(c)?),
         t::MARIADB_GTID_LIST => {
             let count = c.u32()? & 0x0fff_ffff;
             let mut list = Vec::new();
@@ -292,6 +296,26 @@ fn gtid(mut c: Cursor<'_>, named: bool) -> DecodeResult<Gtid<'_>> {
     }
     if !c.is_empty() {
         gtid.transaction_length = c.length_encoded()?;
+    }
+    Ok(gtid)
+}
+
+fn mariadb_gtid(mut c: Cursor<'_>) -> DecodeResult<MariadbGtid> {
+    const HAS_GROUP_COMMIT_ID: u8 = 2;
+    let (number, domain, flags) = (c.u64()?, c.u32()?, c.u8()?);
+    let mut gtid = MariadbGtid { domain, number, flags, more_flags: 0 };
+    if flags & HAS_GROUP_COMMIT_ID != 0 {
+        c.u64()?;
+    }
+    if gtid.is_xa() {
+        // Its format and the lengths of its two parts.
+        c.u32()?;
+        let length = usize::from(c.u8()?) + usize::from(c.u8()?);
+        c.take(length)?;
+    }
+    // Older servers end here, or pad with zeros.
+    if !c.is_empty() {
+        gtid.more_flags = c.u8()?;
     }
     Ok(gtid)
 }
@@ -519,6 +543,26 @@ mod tests {
         body.extend(42u64.to_le_bytes());
         let EventBody::Gtid(gtid) = parse(&header(t::GTID), &body).unwrap() else { panic!("not a GTID") };
         assert_eq!((gtid.uuid, gtid.number, gtid.immediate_commit_us), (Some([7; 16]), 42, 0));
+    }
+
+    #[test]
+    fn a_mariadb_gtid_tells_an_alter_that_is_not_done_yet() {
+        let gtid = |flags: u8, rest: &[u8]| {
+            let mut body = 44u64.to_le_bytes().to_vec();
+            body.extend(7u32.to_le_bytes());
+            body.push(flags);
+            body.extend(rest);
+            let EventBody::MariadbGtid(gtid) = parse(&header(t::MARIADB_GTID), &body).unwrap() else { panic!("not a GTID") };
+            assert_eq!((gtid.number, gtid.domain), (44, 7));
+            gtid.is_unfinished_alter()
+        };
+        assert!(!gtid(1, &[]));
+        assert!(!gtid(1 | 32, &[0; 6]));
+        assert!(gtid(1 | 32, &[2, 0, 0, 0, 0, 0]), "it begins");
+        assert!(!gtid(1 | 32, &[4, 44, 0, 0, 0, 0, 0, 0, 0]), "it is done");
+        assert!(gtid(1 | 32, &[8, 44, 0, 0, 0, 0, 0, 0, 0]), "it is given up");
+        assert!(gtid(2 | 32, &[1, 2, 3, 4, 5, 6, 7, 8, 2]), "behind a group commit's number");
+        assert!(!gtid(64, &[1, 0, 0, 0, 1, 1, b'x', b'y', 0]), "behind the name of an XA transaction");
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod stream_row_count;
 mod stream_table;
 #[cfg(test)]
 mod stream_tests;
+mod stream_undo;
 mod table_map;
 mod temporal;
 mod types;

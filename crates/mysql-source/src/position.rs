@@ -79,6 +79,20 @@ pub(crate) fn parse_mariadb_gtid(gtid: &str) -> Option<(&str, u64)> {
     Some((domain, sequence.parse().ok()?))
 }
 
+/// A UUID as the server prints it.
+pub(crate) fn uuid_text(uuid: &[u8; 16]) -> String {
+    let mut out = String::with_capacity(36);
+    for (i, byte) in uuid.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            out.push('-');
+        }
+        for nibble in [byte >> 4, byte & 15] {
+            out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+    }
+    out
+}
+
 /// The number of a log file: what follows its last point.
 pub(crate) fn file_number(file: &str) -> u64 {
     file.rsplit('.').next().and_then(|n| n.parse().ok()).unwrap_or(0)
@@ -136,5 +150,11 @@ mod tests {
     fn files_are_counted_by_their_number() {
         assert_eq!(file_number("mysql-bin.000012"), 12);
         assert_eq!(file_number("odd"), 0);
+    }
+
+    #[test]
+    fn a_uuid_is_printed_as_the_server_prints_it() {
+        let uuid = [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x33, 0xc8, 0x0a, 0xa9, 0x42, 0x95, 0x62];
+        assert_eq!(uuid_text(&uuid), "3e11fa47-71ca-11e1-9e33-c80aa9429562");
     }
 }

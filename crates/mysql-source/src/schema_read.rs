@@ -12,7 +12,7 @@ use cdc_core::{Column, Generated, LogicalType, Result, TableId, TableSchema, Val
 pub(crate) enum TableRead {
     /// Its columns; version 1, field ids from 1.
     Schema(TableSchema),
-    /// It is there, but has columns that are not supported: a line for each.
+    /// It is there, but has columns that are not supported, or is of a kind that is not: a line for each.
     Unsupported(Vec<String>),
     /// There is no such table (or it is a view, or may not be seen).
     Missing,
@@ -43,7 +43,7 @@ pub(crate) struct IndexRow {
     pub(crate) prefix: bool,
 }
 
-const TABLE: &str = "SELECT table_collation, table_comment FROM information_schema.tables \
+const TABLE: &str = "SELECT table_collation, table_comment, table_type FROM information_schema.tables \
                      WHERE table_schema = ? AND table_name = ? AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')";
 const COLUMNS: &str = "SELECT column_name, column_type, is_nullable, column_default, extra, character_set_name, collation_name, \
                        column_comment FROM information_schema.columns WHERE table_schema = ? AND table_name = ? \
@@ -55,6 +55,13 @@ pub(crate) async fn read_table(conn: &mut Connection, table: &TableId) -> Result
     let names = || (table.database.clone(), table.table.clone());
     let rows = conn.rows_with(&doing, TABLE, names()).await?;
     let Some(row) = rows.first() else { return Ok(TableRead::Missing) };
+    if text(row, 2).is_some_and(|kind| kind == "SYSTEM VERSIONED") {
+        // Its log has rows of the past as well, and a delete as an update of the row's end.
+        let way = format!("ALTER TABLE {}.{} DROP SYSTEM VERSIONING", quoted(&table.database), quoted(&table.table));
+        return Ok(TableRead::Unsupported(vec![format!(
+            "it is system-versioned, and its history cannot be told from its rows ({way})"
+        )]));
+    }
     let (collation, comment) = (text(row, 0), text(row, 1).unwrap_or_default());
     let columns: Vec<ColumnRow> = conn
         .rows_with(&doing, COLUMNS, names())

@@ -7,10 +7,12 @@ use crate::decode_error::DecodeError;
 use crate::error::problem;
 use crate::event::{Event, EventHeader};
 use crate::event_body::EventBody;
+use crate::position::uuid_text;
 use crate::rows_event::{RowsEvent, RowsKind};
 use crate::stream_log::widen;
 use crate::stream_row_count::count_rows;
 use crate::stream_table::{Accumulator, Captured, Phase};
+use crate::stream_undo::Undo;
 use crate::table_map::{ColumnLayout, TableMapEvent};
 use cdc_core::{
     Error, ErrorKind, IntervalSet, LogCoordinate, Origin, Result, SourceItem, SourcePosition, StopReason, TableId, TableStop,
@@ -29,7 +31,7 @@ pub(crate) struct Stream {
     names: HashMap<TableId, usize>,
     fold_case: bool,
     maps: HashMap<u64, Mapped>,
-    transaction: Option<Transaction>,
+    pub(crate) transaction: Option<Transaction>,
     /// Row changes of the next transaction that were handed on before.
     skip: u64,
     /// The file and its end as far as it was read.
@@ -72,9 +74,12 @@ pub(crate) struct Transaction {
     rows: u64,
     skip: u64,
     bytes_before: usize,
+    pub(crate) undo: Undo,
     /// A commit ends it, not its first statement.
     begun: bool,
     xa: bool,
+    /// Its statement has changed nothing, or not yet.
+    pub(crate) without_effect: bool,
 }
 
 impl Transaction {
@@ -179,6 +184,7 @@ impl Stream {
         self.out.rows = 0;
         if let Some(t) = &mut self.transaction {
             t.bytes_before = 0;
+            t.undo.hand_on();
         }
         self.moved = false;
         Ok(std::mem::take(&mut self.out.items))
@@ -246,10 +252,9 @@ impl Stream {
                 let origin = gtid.domain.to_string();
                 let text = format!("{}-{}-{}", gtid.domain, header.server_id, gtid.number);
                 self.begin(header, before, origin, gtid.number, text, seconds(header), !gtid.is_standalone())?;
-                if gtid.is_xa()
-                    && let Some(t) = &mut self.transaction
-                {
-                    t.xa = true;
+                if let Some(t) = &mut self.transaction {
+                    t.xa |= gtid.is_xa();
+                    t.without_effect = gtid.is_unfinished_alter();
                 }
             }
             EventBody::Query(query) => {
@@ -366,8 +371,10 @@ impl Stream {
             rows: 0,
             skip,
             bytes_before: self.out.bytes,
+            undo: Undo::new(self.out.items.len(), skip > 0),
             begun,
             xa: false,
+            without_effect: false,
         });
         Ok(())
     }
@@ -497,9 +504,15 @@ impl Stream {
 
     fn rows_of(&mut self, mapped: &mut Mapped, event: &RowsEvent<'_>, start: u64) -> Result<u64> {
         let counted = |mapped: &Mapped| mapped.layouts.as_ref().and_then(|l| count_rows(l, event).ok()).unwrap_or(1);
-        let Some(t) = &self.transaction else {
+        let live = mapped.target.filter(|&i| self.tables.get(i).is_some_and(|t| t.phase == Phase::Live));
+        let Some(t) = &mut self.transaction else {
             return Err(self.refuse("rows stand outside of any transaction", &[]));
         };
+        if let Some(index) = live
+            && let Some(table) = self.tables.get(index)
+        {
+            t.undo.touch(index, table);
+        }
         let to_skip = t.skip.saturating_sub(t.rows);
         if to_skip > 0 {
             let rows = counted(mapped);
@@ -507,7 +520,6 @@ impl Stream {
                 return Ok(rows);
             }
         }
-        let live = mapped.target.filter(|&i| self.tables.get(i).is_some_and(|t| t.phase == Phase::Live));
         let Some(index) = live else { return Ok(counted(mapped)) };
         if t.xa {
             self.stop(
@@ -597,19 +609,6 @@ fn expected_log(position: &SourcePosition) -> (Option<(String, u32)>, Option<Log
 
 fn seconds(header: &EventHeader) -> i64 {
     i64::from(header.timestamp).saturating_mul(1_000_000)
-}
-
-fn uuid_text(uuid: &[u8; 16]) -> String {
-    let mut out = String::with_capacity(36);
-    for (i, byte) in uuid.iter().enumerate() {
-        if matches!(i, 4 | 6 | 8 | 10) {
-            out.push('-');
-        }
-        for nibble in [byte >> 4, byte & 15] {
-            out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-    }
-    out
 }
 
 #[cfg(test)]

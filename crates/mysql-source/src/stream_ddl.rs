@@ -15,14 +15,23 @@ impl Stream {
     /// Takes in a statement of the open transaction.
     pub(crate) fn statement(&mut self, query: &Query<'_>) -> Result<()> {
         let mariadb = self.kind == ServerKind::Mariadb;
+        if self.transaction.as_ref().is_some_and(|t| t.without_effect) {
+            return self.statement_done();
+        }
         let text = query.text();
         match parse_statement(&text, query.database, Dialect::of(query, mariadb)) {
             Statement::Begin => {
                 self.begun();
                 return Ok(());
             }
-            Statement::Commit | Statement::Rollback => return self.commit(),
-            Statement::Savepoint => return Ok(()),
+            Statement::Commit => return self.commit(),
+            Statement::Rollback => return self.rolled_back(),
+            Statement::Savepoint(name) => {
+                self.savepoint(&name);
+                return Ok(());
+            }
+            Statement::RollbackTo(name) => return self.rolled_back_to(&name),
+            Statement::ReleaseSavepoint => return Ok(()),
             Statement::Xa => return self.xa(&text),
             Statement::CreateTable { table, if_not_exists, or_replace } => {
                 if or_replace {

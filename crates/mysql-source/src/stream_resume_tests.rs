@@ -55,9 +55,3 @@ fn a_connection_that_is_lost_while_handed_on_rows_are_skipped_still_skips_them_a
     assert_eq!(stream.position_now().log, here);
     assert!(stream.position_now().transactions.contains_number(SERVER, 7));
 }
-
-#[test]
-fn a_uuid_is_printed_as_the_server_prints_it() {
-    let uuid = [0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x33, 0xc8, 0x0a, 0xa9, 0x42, 0x95, 0x62];
-    assert_eq!(uuid_text(&uuid), "3e11fa47-71ca-11e1-9e33-c80aa9429562");
-}

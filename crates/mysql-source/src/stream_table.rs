@@ -195,6 +195,19 @@ impl Captured {
         Ok(rows as u64)
     }
 
+    /// How many changes wait for the next item.
+    pub(crate) fn unsent_changes(&self) -> usize {
+        self.unsent.as_ref().map_or(0, |unsent| unsent.changes.len())
+    }
+
+    /// Removes the last of the changes that wait, until so many are left.
+    pub(crate) fn take_back(&mut self, left: usize, out: &mut Accumulator) {
+        if let Some(unsent) = &mut self.unsent {
+            out.rows = out.rows.saturating_sub(unsent.changes.len().saturating_sub(left));
+            unsent.changes.truncate(left);
+        }
+    }
+
     /// Makes an item of the changes that were not handed on yet, so that what follows comes after them.
     pub(crate) fn flush(&mut self, out: &mut Accumulator) -> DecodeResult<()> {
         if let Some(mut unsent) = self.unsent.take()

@@ -37,14 +37,20 @@ fn stream(recording: &Recording) -> Stream {
     stream
 }
 
-/// The events of a recording as header and body, without checksums.
+/// The events of a recording as header and body, without checksums, and without the statement that it began with: to drop the database.
 fn parts(recording: &Recording) -> Vec<(EventHeader, Vec<u8>)> {
-    let events = recording.events().into_iter();
-    let split = |raw: &[u8]| {
-        let body = raw[EventHeader::LEN..raw.len() - EventReader::CHECKSUM_LEN].to_vec();
-        (EventHeader::parse(raw).unwrap(), body)
-    };
-    events.map(split).collect()
+    let mut parts: Vec<(EventHeader, Vec<u8>)> = Vec::new();
+    for raw in recording.events() {
+        let (header, body) = (EventHeader::parse(raw).unwrap(), &raw[EventHeader::LEN..raw.len() - EventReader::CHECKSUM_LEN]);
+        if let EventBody::Query(query) = Event::from_parts(header, body).unwrap().body
+            && query.text().starts_with("DROP DATABASE")
+        {
+            parts.pop(); // the number of its transaction
+        } else {
+            parts.push((header, body.to_vec()));
+        }
+    }
+    parts
 }
 
 /// What was accumulated makes batches, whatever came before.
@@ -67,8 +73,9 @@ fn the_recorded_events_are_taken_in_whole() {
         for (header, body) in parts(&recording) {
             stream.event(&Event::from_parts(header, &body).unwrap()).unwrap();
         }
-        assert!(stream.settled() && drain(&mut stream) > 100);
-        assert!(stream.position.log_created > 0, "{:?}", stream.position);
+        assert!(stream.settled() && stream.position.log_created > 0, "{:?}", stream.position);
+        let changes = drain(&mut stream);
+        assert!(changes > 100, "{changes} changes");
     }
 }
 

@@ -8,5 +8,6 @@ mod reader;
 mod refusals;
 mod reset;
 mod restart;
+mod rollback;
 mod shop;
 mod trap;

@@ -220,3 +220,122 @@ async fn an_update_that_is_logged_as_json_differences_stops_its_table_alone() {
     copy.catch_up(&mut source, &config).await;
     copy.assert_equals(&server, database).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_versioned_table_of_mariadb_is_refused_alone() {
+    let server = Server::start("mariadb", "source", &[]);
+    let database = "t_versioned";
+    let mut admin = server.admin("").await;
+    run(
+        &mut admin,
+        &[
+            "DROP DATABASE IF EXISTS t_versioned",
+            "CREATE DATABASE t_versioned",
+            "USE t_versioned",
+            "CREATE TABLE hidden (id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING",
+            "CREATE TABLE shown (id INT PRIMARY KEY, v INT, f TIMESTAMP(6) GENERATED ALWAYS AS ROW START, \
+             u TIMESTAMP(6) GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (f, u)) WITH SYSTEM VERSIONING",
+            "CREATE TABLE t (id INT PRIMARY KEY)",
+            "INSERT INTO hidden VALUES (1, 1)",
+            "INSERT INTO shown (id, v) VALUES (1, 1)",
+            "INSERT INTO t VALUES (1)",
+        ],
+    )
+    .await;
+    let config = config(&server, database).build().unwrap();
+    let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+    let mut copy = Copy::default();
+    copy.catch_up(&mut source, &config).await;
+    run(&mut admin, &["DELETE FROM hidden", "DELETE FROM shown", "INSERT INTO t VALUES (2)"]).await;
+    copy.catch_up(&mut source, &config).await;
+    for table in ["hidden", "shown"] {
+        let stop = copy.table(database, table).stop.clone().unwrap();
+        assert!(stop.contains("it is system-versioned") && stop.contains("DROP SYSTEM VERSIONING"), "{stop}");
+    }
+    copy.assert_equals(&server, database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_a_server_hides_are_not_in_the_way() {
+    both("hidden", async |server, database| {
+        let mut admin = server.admin(database).await;
+        let tables: &[&str] = match server.is_mysql() {
+            true => &[
+                "CREATE TABLE expression (id INT PRIMARY KEY, s VARCHAR(20), INDEX ((LOWER(s))), UNIQUE INDEX ((id + 1)))",
+                "CREATE TABLE multi (id INT PRIMARY KEY, s JSON, INDEX m ((CAST(s->'$.a' AS UNSIGNED ARRAY))))",
+                "SET sql_generate_invisible_primary_key = ON",
+                "CREATE TABLE keyed (id INT, s VARCHAR(20))",
+            ],
+            false => &[
+                "CREATE TABLE hashed (id INT PRIMARY KEY, s TEXT, UNIQUE KEY (s) USING HASH)",
+                "CREATE TABLE shy (id INT PRIMARY KEY, s VARCHAR(20), v INT INVISIBLE DEFAULT 5)",
+            ],
+        };
+        run(&mut admin, tables).await;
+        let names: &[&str] = if server.is_mysql() { &["expression", "multi", "keyed"] } else { &["hashed", "shy"] };
+        for name in names {
+            run(&mut admin, &[&format!("INSERT INTO {name} (id, s) VALUES (1, '{{\"a\": [1, 2]}}'), (2, NULL)")]).await;
+        }
+        let config = config(&server, database).build().unwrap();
+        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+        let mut copy = Copy::default();
+        copy.catch_up(&mut source, &config).await;
+        for name in names {
+            run(
+                &mut admin,
+                &[
+                    &format!("INSERT INTO {name} (id, s) VALUES (3, '{{\"a\": [3]}}'), (4, NULL)"),
+                    &format!("UPDATE {name} SET s = '{{\"a\": [4]}}' WHERE id = 1"),
+                    &format!("DELETE FROM {name} WHERE id = 2"),
+                ],
+            )
+            .await;
+        }
+        copy.catch_up(&mut source, &config).await;
+        for name in names.iter().filter(|name| **name != "hashed") {
+            assert_eq!(copy.table(database, name).stop, None);
+        }
+        if !server.is_mysql() {
+            // Its log has the hidden column of a hash: not followed yet, and said.
+            let stop = copy.table(database, "hashed").stop.as_deref().unwrap();
+            assert!(stop.contains("3 columns in the binary log, 2 in the known schema"), "{stop}");
+        }
+        copy.assert_equals(&server, database).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alter_that_is_logged_in_two_phases_counts_when_it_is_done() {
+    let server = Server::start("mariadb", "source", &[]);
+    let database = "t_two_phase";
+    let mut admin = server.admin("").await;
+    run(
+        &mut admin,
+        &[
+            "DROP DATABASE IF EXISTS t_two_phase",
+            "CREATE DATABASE t_two_phase",
+            "USE t_two_phase",
+            "CREATE TABLE t (id INT PRIMARY KEY, v INT)",
+            "INSERT INTO t VALUES (1, 1), (2, 1)",
+        ],
+    )
+    .await;
+    let config = config(&server, database).build().unwrap();
+    let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+    let mut copy = Copy::default();
+    copy.catch_up(&mut source, &config).await;
+    run(
+        &mut admin,
+        &["SET SESSION binlog_alter_two_phase = ON", "ALTER TABLE t ADD COLUMN w INT", "INSERT INTO t VALUES (3, 3, 3)"],
+    )
+    .await;
+    let given_up =
+        mysql_async::prelude::Queryable::query_drop(&mut admin, "ALTER TABLE t ADD COLUMN x INT, ADD UNIQUE KEY (v)").await;
+    given_up.expect_err("a value is there twice");
+    run(&mut admin, &["INSERT INTO t VALUES (4, 4, 4)", "UPDATE t SET w = 1 WHERE id = 1"]).await;
+    copy.catch_up(&mut source, &config).await;
+    assert_eq!(copy.table(database, "t").stop, None);
+    assert_eq!(copy.table(database, "t").schema.as_ref().unwrap().columns.len(), 3);
+    copy.assert_equals(&server, database).await;
+}

@@ -128,3 +128,40 @@ async fn a_long_backlog_that_comes_at_once_is_read_without_a_gap() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tagged_transactions_and_those_of_other_domains_are_gone_on_with() {
+    both("tags", async |server, database| {
+        let mut admin = server.admin(database).await;
+        run(&mut admin, &["CREATE TABLE a (id INT PRIMARY KEY, v INT)"]).await;
+        let config = config(&server, database).build().unwrap();
+        let mut copy = Copy::default();
+        let (tag, no_tag): (&[&str], &[&str]) = match server.is_mysql() {
+            true => (&["SET gtid_next = 'AUTOMATIC:backup'"], &["SET gtid_next = 'AUTOMATIC'"]),
+            false => (&["SET gtid_domain_id = 7", "SET server_id = 77"], &["SET gtid_domain_id = 0", "SET server_id = 78"]),
+        };
+        for round in 0..4 {
+            let mut source = MysqlSource::start(config.clone(), copy.state.clone()).await.unwrap();
+            copy.catch_up(&mut source, &config).await;
+            for (n, session) in [tag, no_tag, tag].into_iter().enumerate() {
+                run(&mut admin, session).await;
+                let id = round * 10 + n;
+                run(&mut admin, &[&format!("INSERT INTO a VALUES ({id}, 0)"), &format!("UPDATE a SET v = 1 WHERE id = {id}")])
+                    .await;
+            }
+            run(&mut admin, no_tag).await;
+            if round % 2 == 0 {
+                copy.catch_up(&mut source, &config).await;
+                copy.assert_equals(&server, database).await;
+            }
+        }
+        let mut source = MysqlSource::start(config.clone(), copy.state.clone()).await.unwrap();
+        copy.catch_up(&mut source, &config).await;
+        copy.assert_equals(&server, database).await;
+        assert_eq!(copy.events(), 24);
+        let origins =
+            copy.state.position.as_ref().unwrap().transactions.0.keys().filter(|o| o.ends_with(":backup") || *o == "7").count();
+        assert_eq!(origins, 1);
+    })
+    .await;
+}

@@ -7,7 +7,7 @@ mod server;
 mod source_rows;
 
 pub use log_records::{Events, events};
-pub use server::{Server, run};
+pub use server::{Server, dev, run};
 
 use mirror::{ErrorKind, Mirror, MirrorConfig, MirrorStatus, Secret};
 use std::path::PathBuf;

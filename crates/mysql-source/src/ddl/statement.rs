@@ -17,8 +17,12 @@ pub enum Statement {
     Commit,
     /// ROLLBACK of the whole transaction.
     Rollback,
-    /// SAVEPOINT, ROLLBACK TO, RELEASE: rows after a savepoint that was rolled back to are not in the log.
-    Savepoint,
+    /// SAVEPOINT, by its name.
+    Savepoint(String),
+    /// ROLLBACK TO a savepoint: seldom in the log, as the rows after it are left out with it.
+    RollbackTo(String),
+    /// RELEASE SAVEPOINT.
+    ReleaseSavepoint,
     /// XA START, END, PREPARE, COMMIT, ROLLBACK.
     Xa,
     /// CREATE TABLE, in any form.
@@ -103,10 +107,17 @@ fn statement(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statemen
     }
     if is("ROLLBACK") {
         p.accept("WORK");
-        return Ok(if p.accept("TO") { Statement::Savepoint } else { Statement::Rollback });
+        if !p.accept("TO") {
+            return Ok(Statement::Rollback);
+        }
+        p.accept("SAVEPOINT");
+        return Ok(Statement::RollbackTo(p.name()?));
     }
-    if is("SAVEPOINT") || (is("RELEASE") && p.accept("SAVEPOINT")) {
-        return Ok(Statement::Savepoint);
+    if is("SAVEPOINT") {
+        return Ok(Statement::Savepoint(p.name()?));
+    }
+    if is("RELEASE") && p.accept("SAVEPOINT") {
+        return Ok(Statement::ReleaseSavepoint);
     }
     if is("XA") {
         return Ok(Statement::Xa);
