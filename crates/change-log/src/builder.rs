@@ -150,7 +150,9 @@ impl RecordsBuilder {
     /// arena is empty then: readers and caches deal in whole blocks, so large batches should have such places.
     pub fn may_break(&mut self) {
         if self.open.bytes() >= BLOCK_BYTES && self.open.count > 0 {
-            let next = OpenBlock { arena: Vec::with_capacity(self.open.arena.len()), ..OpenBlock::default() };
+            // A block ends with the record that makes it large enough: most are a little larger than the one before.
+            let room = self.open.arena.len() + self.open.arena.len() / 16;
+            let next = OpenBlock { arena: Vec::with_capacity(room), ..OpenBlock::default() };
             self.end_block(next);
         }
     }

@@ -36,6 +36,9 @@ pub struct WorkerSettings {
     pub max_span_bytes: usize,
     /// How much is read at once.
     pub fetch_bytes: usize,
+    /// While a span is open and not due yet, new records are looked for this often: many small appends are one read then. A change
+    /// that comes after a pause does not wait.
+    pub read_pause: Duration,
     /// Progress over records that are no rows is committed alone after this time, or before retention reaches it.
     pub progress_interval: Duration,
     /// How often such progress is compared with the log's retention.
@@ -47,7 +50,7 @@ pub struct WorkerSettings {
 }
 
 impl WorkerSettings {
-    /// The defaults: branch `main`, all log partitions, a commit each second, spans up to 64 MiB, reads of 4 MiB.
+    /// The defaults: branch `main`, all log partitions, a commit each second, spans up to 64 MiB, reads of 4 MiB, 20 ms apart.
     pub fn new(sink: impl Into<String>) -> Self {
         Self {
             sink: sink.into(),
@@ -57,6 +60,7 @@ impl WorkerSettings {
             commit_interval: Duration::from_secs(1),
             max_span_bytes: 64 << 20,
             fetch_bytes: 4 << 20,
+            read_pause: Duration::from_millis(20),
             progress_interval: Duration::from_secs(600),
             retention_check: Duration::from_secs(60),
             answer_timeout: Duration::from_secs(60),

@@ -93,6 +93,32 @@ async fn rows_arrive_and_a_graceful_stop_commits_what_was_read() {
     assert_eq!(shop.rows(), [("a".into(), "2@1".into()), ("b".into(), "3@1".into())]);
 }
 
+/// The clock stands still while anything can go on: what passes is what was waited for.
+#[tokio::test(start_paused = true)]
+async fn a_change_after_a_pause_does_not_wait_and_those_behind_it_wait_for_the_interval_at_most() {
+    let shop = Shop::new();
+    shop.log.append(0, MemoryKind::Create, "a", "1");
+    let (running, stop, mut status) = shop.run(Shop::settings());
+    applied(&mut status, 1, 0).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let lone = tokio::time::Instant::now();
+    shop.log.append(0, MemoryKind::Upsert, "a", "2");
+    applied(&mut status, 2, 0).await;
+    assert!(lone.elapsed() < Duration::from_millis(10), "{:?}", lone.elapsed());
+    for n in 0..100 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        shop.log.append(0, MemoryKind::Upsert, "a", &n.to_string());
+    }
+    let commits = status.borrow().commits;
+    applied(&mut status, 102, 0).await;
+    let waited = lone.elapsed();
+    assert!((Duration::from_secs(1)..Duration::from_millis(1_050)).contains(&waited), "{waited:?}");
+    assert_eq!(status.borrow().commits, commits + 1, "a hundred changes within the interval are one commit");
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    assert_eq!(shop.rows(), [("a".into(), "99@1".into())]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_truncate_of_an_idle_table_is_a_snapshot_of_its_own() {
     let shop = Shop::new();

@@ -202,7 +202,7 @@ impl DeltaWriter {
         let encode_schema = Arc::clone(&schema);
         let encode_ids = ids.clone();
         let (data, deletes) = tokio::task::spawn_blocking(move || {
-            encode_span(&encode_schema, &config, &batches, chosen.map(Collapse::finish), &columns, &encode_ids)
+            encode_span(&encode_schema, &config, batches, chosen.map(Collapse::finish), &columns, &encode_ids)
         })
         .await
         .map_err(|e| Error::new(ErrorKind::Other, "encoding a span was cut off").with_source(e))??;
@@ -283,7 +283,7 @@ fn key_fields<'a>(schema: &'a SchemaRef, ids: &[i32]) -> Result<Vec<&'a NestedFi
 fn encode_span(
     schema: &SchemaRef,
     config: &WriterConfig,
-    batches: &[RecordBatch],
+    batches: Vec<RecordBatch>,
     chosen: Option<Vec<Chosen>>,
     key: &[usize],
     ids: &[i32],
@@ -292,14 +292,15 @@ fn encode_span(
     let mut data = Vec::with_capacity(batches.len());
     let mut deletes = Vec::new();
     match chosen {
-        None => data.extend(batches.iter().map(|b| b.columns().to_vec())),
+        None => data.extend(batches.into_iter().map(|b| b.columns().to_vec())),
         Some(chosen) => {
-            for (batch, chosen) in batches.iter().zip(chosen) {
-                if let Some(rows) = chosen.data {
-                    data.push(pick(batch, &all, &rows)?);
-                }
+            // Each batch goes as soon as its rows are picked: a span is in memory once, not twice.
+            for (batch, chosen) in batches.into_iter().zip(chosen) {
                 if let Some(rows) = chosen.deletes {
-                    deletes.push(pick(batch, key, &rows)?);
+                    deletes.push(pick(&batch, key, &rows)?);
+                }
+                if let Some(rows) = chosen.data {
+                    data.push(pick(&batch, &all, &rows)?);
                 }
             }
         }
@@ -307,7 +308,7 @@ fn encode_span(
     let fields: Vec<&NestedField> = schema.as_struct().fields().iter().map(Arc::as_ref).collect();
     let file = |fields: &[&NestedField], batches: Vec<Vec<ArrayRef>>| match batches.is_empty() {
         true => Ok(None),
-        false => encode(fields, &batches, config.encoding, config.row_group_rows).map(Some),
+        false => encode(fields, batches, config.encoding, config.row_group_rows).map(Some),
     };
     Ok((file(&fields, data)?, file(&key_fields(schema, ids)?, deletes)?))
 }

@@ -50,10 +50,10 @@ pub(crate) fn file_arrow_schema(fields: &[&NestedField]) -> Result<SchemaRef> {
     Ok(Arc::new(Schema::new(fields)))
 }
 
-/// Writes one file. Batches hold exactly the columns of `fields`, in their order.
+/// Writes one file. Batches hold exactly the columns of `fields`, in their order; each goes when it is written.
 pub(crate) fn encode(
     fields: &[&NestedField],
-    batches: &[Vec<ArrayRef>],
+    batches: Vec<Vec<ArrayRef>>,
     encoding: ValueEncoding,
     row_group_rows: usize,
 ) -> Result<Encoded> {
@@ -61,13 +61,13 @@ pub(crate) fn encode(
     let schema = file_arrow_schema(fields)?;
     let rows: usize = batches.iter().map(|b| b.first().map_or(0, |c| c.len())).sum();
     let options = ArrowWriterOptions::new()
-        .with_properties(properties(fields, batches, rows, encoding, row_group_rows))
+        .with_properties(properties(fields, &batches, rows, encoding, row_group_rows))
         .with_parquet_schema(parquet_schema(fields)?)
         .with_skip_arrow_metadata(true);
     let mut writer =
         ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options).map_err(|e| Error::parquet(what, e))?;
     for columns in batches {
-        let batch = RecordBatch::try_new(Arc::clone(&schema), columns.clone())
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)
             .map_err(|e| Error::new(ErrorKind::Invalid, format!("rows do not fit the table's columns: {e}")).with_source(e))?;
         writer.write(&batch).map_err(|e| Error::parquet(what, e))?;
     }

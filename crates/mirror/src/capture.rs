@@ -12,10 +12,17 @@ use change_log::{Append, ChangeLog, Producer, Records, RecordsBuilder, TopicSpec
 use debezium_format::{Encoder, EncoderConfig};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 
-/// Transactions that may wait for the disk while the next one is encoded.
-const APPENDS_IN_FLIGHT: usize = 2;
+/// Transactions that may wait for the disk: one is encoded while the one before it is appended. With more, a slow flush would be waited
+/// for several times over by what comes behind; so it is shared instead.
+const APPENDS_WAITING: usize = 1;
+/// And their bytes. A transaction that is larger than this goes alone.
+const BYTES_IN_FLIGHT: u32 = 16 << 20;
+/// Transactions that follow each other faster than this share an append and its flush; one that comes alone does not wait.
+const APPEND_EVERY: Duration = Duration::from_millis(10);
 
 /// The log holds everything up to here; published after each durable append.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -88,6 +95,19 @@ impl Draft {
 struct InFlight {
     transaction: Transaction,
     then: Captured,
+    /// Its share of [`BYTES_IN_FLIGHT`], from when it was encoded until it is durable.
+    bytes: Option<OwnedSemaphorePermit>,
+}
+
+impl InFlight {
+    /// Waits until there is room for its bytes.
+    async fn admitted(mut self, room: &Arc<Semaphore>) -> Self {
+        let bytes: usize = self.transaction.appends.iter().map(|a| a.records.bytes()).sum();
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(BYTES_IN_FLIGHT);
+        // The semaphore is never closed.
+        self.bytes = Arc::clone(room).acquire_many_owned(bytes).await.ok();
+        self
+    }
 }
 
 /// The log's writing side before the source is connected: the predecessor is fenced, and what it left is read.
@@ -128,7 +148,7 @@ impl Fenced {
             draft: Captured { position: self.state.position.clone(), ..Captured::default() },
             log: self.log,
         };
-        for (table, progress) in &self.state.tables {
+        for (table, progress) in self.state.tables.iter() {
             capture.draft.stops.extend(progress.stop.clone());
             if let Some(version) = progress.schemas.values().next_back() {
                 let history = History {
@@ -151,12 +171,13 @@ impl Capture {
     /// returns `Ok`.
     pub(crate) async fn run(mut self, mut source: impl ChangeSource, mut stop: watch::Receiver<bool>) -> Result<()> {
         let Some(mut producer) = self.producer.take() else { return Ok(()) };
-        let (send, mut receive) = mpsc::channel::<InFlight>(APPENDS_IN_FLIGHT);
+        let (send, mut receive) = mpsc::channel::<InFlight>(APPENDS_WAITING);
         let captured = self.captured.clone();
         let appender = async move {
             while let Some(in_flight) = receive.recv().await {
                 cdc_failpoint::hit("capture-before-append");
                 let appended = producer.append(in_flight.transaction).await?;
+                drop(in_flight.bytes);
                 cdc_failpoint::hit("capture-after-append");
                 for (topic, partition, next) in &appended.next_offsets {
                     let expected = in_flight.then.next_offsets.get(topic);
@@ -173,8 +194,13 @@ impl Capture {
             }
             Ok(())
         };
+        let room = Arc::new(Semaphore::new(BYTES_IN_FLIGHT as usize));
         let encoder = async move {
+            let mut not_before = Instant::now();
             loop {
+                // What the source has meanwhile it puts into one batch.
+                tokio::time::sleep_until(not_before).await;
+                let Ok(place) = send.reserve().await else { break }; // the appender failed, and says why
                 let batch = tokio::select! {
                     batch = source.next() => batch?,
                     _ = stop.wait_for(|stop| *stop) => None,
@@ -182,10 +208,8 @@ impl Capture {
                     () = send.closed() => None,
                 };
                 let Some(batch) = batch else { break };
-                let in_flight = self.encode(batch).await?;
-                if send.send(in_flight).await.is_err() {
-                    break; // the appender failed, and says why
-                }
+                not_before = Instant::now() + APPEND_EVERY;
+                place.send(self.encode(batch).await?.admitted(&room).await);
             }
             Ok::<(), Error>(())
         };
@@ -211,7 +235,7 @@ impl Capture {
         self.draft.position = Some(batch.position);
         self.draft.events += draft.count;
         self.note_offsets();
-        Ok(InFlight { transaction: Transaction { appends }, then: self.draft.clone() })
+        Ok(InFlight { transaction: Transaction { appends }, then: self.draft.clone(), bytes: None })
     }
 
     fn note_offsets(&mut self) {
@@ -369,7 +393,6 @@ mod tests {
     use super::*;
     use change_log::MemoryLog;
     use debezium_format::{Connector, Converter, Profile};
-    use std::time::Duration;
 
     /// One batch, and then nothing for ever.
     struct ThenQuiet(Option<SourceBatch>);
@@ -397,5 +420,50 @@ mod tests {
         let ended = tokio::time::timeout(Duration::from_secs(30), running).await.expect("it waits for the next change");
         let e = ended.expect_err("it ended well");
         assert!(e.to_string().contains("cdc-source-shop"), "{e}");
+    }
+
+    /// A source that is asked at these moments; it has its first `busy` batches at once, then one a second.
+    struct Asked {
+        busy: usize,
+        at: mpsc::UnboundedSender<Instant>,
+    }
+
+    #[async_trait::async_trait]
+    impl ChangeSource for Asked {
+        async fn next(&mut self) -> cdc_core::Result<Option<SourceBatch>> {
+            match self.busy.checked_sub(1) {
+                Some(left) => self.busy = left,
+                None => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
+            drop(self.at.send(Instant::now()));
+            Ok(Some(SourceBatch { items: Vec::new(), position: SourcePosition::default() }))
+        }
+    }
+
+    /// The clock stands still while anything can go on, so the times are exact, up to the timer's millisecond.
+    #[tokio::test(start_paused = true)]
+    async fn batches_that_follow_each_other_wait_to_be_joined_and_a_lone_one_does_not() {
+        let log: Arc<dyn ChangeLog> = Arc::new(MemoryLog::new());
+        let config = EncoderConfig::new("p".to_owned(), Connector::Mysql, Converter::Json { schemas: false }, "run".to_owned())
+            .with_profile(Profile::exact());
+        let fenced = Fenced::open(Arc::clone(&log), TopicRouter::new("p")).await.unwrap();
+        let (capture, _, mut captured) = fenced.begin(config).await.unwrap();
+        let (at, mut asked) = mpsc::unbounded_channel();
+        let (stop, stopping) = watch::channel(false);
+        let running = tokio::spawn(capture.run(Asked { busy: 20, at }, stopping));
+        let mut last = asked.recv().await.unwrap();
+        for n in 1..20 {
+            let this = asked.recv().await.unwrap();
+            let pause = this - last;
+            assert!((APPEND_EVERY..=APPEND_EVERY + Duration::from_millis(1)).contains(&pause), "{pause:?} before batch {n}");
+            last = this;
+        }
+        captured.mark_unchanged();
+        let lone = asked.recv().await.unwrap();
+        assert!(lone - last >= Duration::from_secs(1));
+        captured.changed().await.unwrap();
+        assert_eq!(Instant::now(), lone, "the log has it at once");
+        stop.send_replace(true);
+        running.await.unwrap().unwrap();
     }
 }

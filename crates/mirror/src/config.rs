@@ -117,7 +117,7 @@ pub struct SinkConfig {
     pub catalog_path: PathBuf,
     /// The folder of the tables' files (`iceberg.catalog.warehouse`), `./warehouse`.
     pub warehouse: PathBuf,
-    /// Time between two commits of a table (`iceberg.control.commit.interval-ms`), 1 s.
+    /// Time between two commits of a table (`iceberg.control.commit.interval-ms`), 500 ms.
     pub commit_interval: Duration,
     /// Make tables that are missing (`iceberg.tables.auto-create-enabled`), yes.
     pub auto_create: bool,
@@ -171,7 +171,7 @@ impl MirrorConfig {
                 catalog: "lake".to_owned(),
                 catalog_path: base.join("warehouse").join("catalog.db"),
                 warehouse: base.join("warehouse"),
-                commit_interval: Duration::from_secs(1),
+                commit_interval: Duration::from_millis(500),
                 auto_create: true,
                 foreign_writes: ForeignWrites::Stop,
                 memory_budget: 128 << 20,
@@ -274,7 +274,7 @@ impl MirrorConfig {
             }
         };
         sink.commit_interval =
-            Duration::from_millis(s.parsed(Sink, "iceberg.control.commit.interval-ms", "milliseconds", 1000)?);
+            Duration::from_millis(s.parsed(Sink, "iceberg.control.commit.interval-ms", "milliseconds", 500)?);
         sink.auto_create = s.parsed(Sink, "iceberg.tables.auto-create-enabled", "true or false", true)?;
         match s.text(Sink, "iceberg.tables.mode").unwrap_or("upsert") {
             "upsert" => {}
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!((c.source.port, c.source.ssl_mode.as_str()), (3306, "preferred"));
         assert_eq!(c.log.kind, LogKind::Local("/base/log".into()));
         assert_eq!(c.sink.catalog_path, PathBuf::from("/base/warehouse/catalog.db"));
-        assert_eq!((c.sink.id.as_str(), c.sink.commit_interval), ("shop", Duration::from_secs(1)));
+        assert_eq!((c.sink.id.as_str(), c.sink.commit_interval), ("shop", Duration::from_millis(500)));
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl LogTail {
     async fn advance(&mut self) -> Result<()> {
         self.state.advance(self.log.as_ref(), &self.topic).await?;
         let mut seen = Captured { position: self.state.position.clone(), ..Captured::default() };
-        for (id, table) in &self.state.tables {
+        for (id, table) in self.state.tables.iter() {
             seen.stops.extend(table.stop.clone());
             let Some(topic) = table.topic() else { continue };
             seen.next_offsets.insert(topic.to_owned(), self.log.offsets(topic, 0).await?.next);

@@ -23,6 +23,8 @@ use tokio::task::JoinHandle;
 const STATUS_EVERY: Duration = Duration::from_millis(200);
 /// How often the server is asked whether a table that was dropped is there again.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(500);
+/// The newest records in memory, for tables that are right behind the source. Who is further behind reads files, which costs little.
+const LOG_CACHE: usize = 16 << 20;
 /// Tables that share the memory budget at a time; more tables have smaller shares.
 const SMALLEST_SPAN: usize = 1 << 20;
 
@@ -260,6 +262,7 @@ async fn open_log(config: &MirrorConfig) -> Result<Arc<dyn ChangeLog>> {
             local.segment_bytes = config.log.segment_bytes;
             local.retention_ms = u64::try_from(config.log.retention.as_millis()).unwrap_or(u64::MAX);
             local.retention_bytes = config.log.retention_bytes;
+            local.cache_bytes = LOG_CACHE;
             Arc::new(LocalLog::open(dir, local).await?)
         }
     })

@@ -7,6 +7,7 @@ use cdc_core::{
 };
 use change_log::{ChangeLog, RecordRef};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Bytes read from the log at once.
 const READ_BYTES: usize = 1 << 20;
@@ -43,7 +44,8 @@ impl TableProgress {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ProgressState {
     pub(crate) position: Option<SourcePosition>,
-    pub(crate) tables: BTreeMap<TableId, TableProgress>,
+    /// Shared by the copies that are handed out: most records move the position alone.
+    pub(crate) tables: Arc<BTreeMap<TableId, TableProgress>>,
     /// Records before this offset are in.
     pub(crate) read_to: i64,
 }
@@ -131,7 +133,7 @@ impl ProgressState {
     }
 
     fn table(&mut self, table: &TableId) -> &mut TableProgress {
-        self.tables.entry(table.clone()).or_default()
+        Arc::make_mut(&mut self.tables).entry(table.clone()).or_default()
     }
 
     /// What the source needs to go on.

@@ -235,6 +235,9 @@ where
             (false, Some(due)) => due.saturating_sub(now).min(self.settings.retention_check),
             _ => self.settings.retention_check,
         };
+        // Rows wait for their commit anyway: what comes meanwhile is read together.
+        let in_no_hurry = reading.facts.is_some() && blocked.is_empty();
+        let until = if in_no_hurry { until.min(self.settings.read_pause) } else { until };
         tokio::select! {
             biased;
             () = stopped(stop) => Ok(None),
@@ -245,12 +248,15 @@ where
                     None => Ok(Some(Next::Seek(None))),
                 }
             }
-            result = progress.wait() => match result {
+            result = progress.wait(), if !in_no_hurry => match result {
                 Ok(()) => progress.catch_up().await.map(|()| None),
                 Err(e) => Err(e),
             },
-            result = readable => result.map(|()| None),
-            () = environment.sleep(until) => Ok(None),
+            result = readable, if !in_no_hurry => result.map(|()| None),
+            () = environment.sleep(until) => match in_no_hurry {
+                true => progress.catch_up().await.map(|()| None),
+                false => Ok(None),
+            },
         }
     }
 }

@@ -65,8 +65,10 @@ impl SpanLog for SinkLog {
         let fetched = self.0.read(topic, partition, from, max_bytes).await.map_err(wrap)?;
         let next = until.map_or(fetched.next_offset, |until| fetched.next_offset.min(until));
         let bytes = fetched.records.bytes();
+        let whole = next == fetched.next_offset;
         let records = SpanRecords { records: fetched.records, until: next };
-        Ok(Fetch { count: records.iter().count(), bytes, next, high: fetched.high_watermark, records })
+        let count = if whole { records.records.len() } else { records.iter().count() };
+        Ok(Fetch { count, bytes, next, high: fetched.high_watermark, records })
     }
 
     async fn wait(&self, topic: &str, partition: i32, from: i64) -> Result<()> {

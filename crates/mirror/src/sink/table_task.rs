@@ -105,7 +105,8 @@ impl TableTask {
         settings.foreign_writes = writes;
         settings.commit_interval = self.sink.commit_interval;
         settings.max_span_bytes = self.span_bytes;
-        settings.fetch_bytes = self.span_bytes.clamp(1 << 16, 4 << 20);
+        // One block of the log: what was just read is decoded while it is still in the processor's cache.
+        settings.fetch_bytes = self.span_bytes.clamp(1 << 16, 1 << 20);
         let worker = Worker::new(
             WorkerParts {
                 table: Arc::clone(&table),
