@@ -81,6 +81,8 @@ pub struct SourceConfig {
     pub transaction_max_bytes: usize,
     /// Connect time-out (`connect.timeout.ms`).
     pub connect_timeout: Duration,
+    /// How long a server that was lost is looked for before the mirror ends (`reconnect.max.wait.ms`), 5 min.
+    pub reconnect_limit: Duration,
 }
 
 /// The change log between source and sink.
@@ -159,6 +161,7 @@ impl MirrorConfig {
                 memory_budget: 96 << 20,
                 transaction_max_bytes: 32 << 20,
                 connect_timeout: Duration::from_secs(30),
+                reconnect_limit: Duration::from_secs(300),
             },
             log: LogConfig {
                 kind: LogKind::Local(base.join("log")),
@@ -220,6 +223,7 @@ impl MirrorConfig {
         source.transaction_max_bytes =
             s.parsed(Source, "transaction.max.bytes", "a number of bytes", source.transaction_max_bytes)?;
         source.connect_timeout = Duration::from_millis(s.parsed(Source, "connect.timeout.ms", "milliseconds", 30_000)?);
+        source.reconnect_limit = Duration::from_millis(s.parsed(Source, "reconnect.max.wait.ms", "milliseconds", 300_000)?);
         c.log.kind = match s.text(Log, "type").unwrap_or("local") {
             "local" => LogKind::Local(s.path(Log, "dir", "log")),
             "memory" => LogKind::Memory,
@@ -359,6 +363,18 @@ mod tests {
         assert!(refused(&format!("{MINIMAL}\"decimal.handling.mode\" = \"double\"\n"), &[]).contains("\"precise\""));
         let c = parse(&format!("{MINIMAL}\"max.batch.size\" = 4096\n\"decimal.handling.mode\" = \"precise\"\n"), &[]).unwrap();
         assert_eq!(c.notes, ["\"max.batch.size\" is not needed and ignored: batches are bounded in bytes"]);
+    }
+
+    #[test]
+    fn every_key_that_is_accepted_is_read() {
+        let (code, _) = include_str!("config.rs").split_once("#[cfg(test)]").unwrap();
+        let used = keys::KEYS.iter().filter(|k| k.treatment == keys::Treatment::Used);
+        let unread: Vec<&str> = used.map(|k| k.name).filter(|name| !code.contains(&format!("\"{name}\""))).collect();
+        assert_eq!(unread, Vec::<&str>::new());
+        for list in ["column.include.list", "column.exclude.list"] {
+            let message = refused(&format!("{MINIMAL}\"{list}\" = \"d.t.secret\"\n"), &[]);
+            assert!(message.contains("not supported yet"), "{message}");
+        }
     }
 
     #[test]

@@ -39,7 +39,8 @@ impl SourceConfig {
             .memory_bytes(self.memory_budget)
             .batch_rows(BATCH_ROWS)
             .max_transaction_bytes(self.transaction_max_bytes)
-            .connect_timeout(self.connect_timeout);
+            .connect_timeout(self.connect_timeout)
+            .reconnect_limit(self.reconnect_limit);
         if let Some(id) = self.server_id {
             builder = builder.server_id(id);
         }

@@ -1,6 +1,6 @@
 //! Files that are damaged: what can be mended is mended, the rest is refused with the file's name.
 
-use crate::support::{Fixture, both, failure, headline, start, stop, stopped};
+use crate::support::{Fixture, both, failure, headline, poll, start, stop, stopped};
 use mirror::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -122,11 +122,9 @@ async fn a_catalog_that_is_no_database_is_refused_with_its_name() {
         f.sql(&TABLE).await;
         f.once().await;
         let catalog = f.config().sink.catalog_path;
-        for file in std::fs::read_dir(catalog.parent().unwrap()).unwrap().map(|e| e.unwrap().path()) {
-            if file.is_file() && file != catalog {
-                std::fs::remove_file(file).unwrap();
-            }
-        }
+        // What is closed last writes the log of the database into it, and deletes that log.
+        let written_ahead = catalog.with_extension("db-wal");
+        poll("the catalog to be closed", async || (!written_ahead.exists()).then_some(())).await;
         let whole = std::fs::read(&catalog).unwrap();
         std::fs::write(&catalog, b"this is not a database, and has never been one").unwrap();
         let (kind, message) = failure(f.config()).await;
