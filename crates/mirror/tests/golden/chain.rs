@@ -95,10 +95,12 @@ impl ByHand {
                     headers: record.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
                 }));
             }
-            SourceItem::Generation(generation) => match generation.state {
-                GenerationState::Running => drop(self.running.insert(generation.table)),
-                GenerationState::Complete { .. } => drop(self.running.remove(&generation.table)),
-            },
+            SourceItem::Generation(generation) => {
+                match generation.state {
+                    GenerationState::Running => self.running.insert(generation.table),
+                    GenerationState::Complete { .. } => self.running.remove(&generation.table),
+                };
+            }
             SourceItem::Stop(stop) => {
                 self.running.remove(&stop.table);
                 self.played.stops.insert(stop.table.table.clone(), stop.message);
