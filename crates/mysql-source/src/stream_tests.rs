@@ -153,9 +153,11 @@ fn random_bytes_of_any_event_type_are_an_error_or_an_event() {
         read += 1;
         match event.body {
             EventBody::TableMap(map) => drop((map.columns(), map.metadata())),
-            EventBody::Query(query) => {
-                drop(parse_statement(&query.text(), query.database, crate::Dialect::of(&query, header.server_id % 2 == 0)))
-            }
+            EventBody::Query(query) => drop(parse_statement(
+                &query.text(),
+                query.database,
+                crate::Dialect::of(&query, header.server_id.is_multiple_of(2)),
+            )),
             _ => {}
         }
         let raw = [&header.to_bytes()[..], &body].concat();
