@@ -41,7 +41,7 @@ async fn write_until_it_ends(f: &mut Fixture, config: MirrorConfig) -> (ErrorKin
         // What does not compress: a full disk must come soon.
         let id = i * 100 + 10;
         let values: Vec<String> =
-            (0..50).map(|j| format!("({}, HEX(CONCAT({})))", id + j, vec!["RANDOM_BYTES(500)"; 4].join(", "))).collect();
+            (0..50).map(|j| format!("({}, HEX(CONCAT({})))", id + j, ["RANDOM_BYTES(500)"; 4].join(", "))).collect();
         f.sql(&[&format!("INSERT INTO t VALUES {}", values.join(","))]).await;
     }
     let e = crate::support::within("the end", mirror.ended()).await.expect_err("it ended well on a full disk");
