@@ -205,8 +205,9 @@ mod tests {
         let found = Discovery { server: "MySQL".into(), database_include: literal(name), tables: vec![table] };
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mirror.toml");
-        std::fs::write(&path, found.configuration(&url, None)).unwrap();
-        let config = MirrorConfig::read(&path, &["database.password=x".to_owned()]).unwrap();
+        std::fs::write(dir.path().join("pw"), "x").unwrap();
+        std::fs::write(&path, found.configuration(&url, Some(&dir.path().join("pw")))).unwrap();
+        let config = MirrorConfig::read(&path, &[]).unwrap();
         let filter = cdc_core::TableFilter::new(config.source.database_include.as_deref(), None, None, None).unwrap();
         assert!(filter.matches_database(name));
         assert!(!filter.matches_database("b") && !filter.matches_database(name.trim()));
