@@ -73,12 +73,12 @@ async fn a_snapshot_that_was_cut_goes_on_and_reads_no_row_twice() {
     both("cut", async |mut f| {
         f.sql(&["CREATE TABLE t (id INT PRIMARY KEY, s CHAR(200))"]).await;
         let mut conn = f.server.admin(&f.database).await;
-        for i in 0..8 {
+        for i in 0..60 {
             let values: Vec<String> = (0..1_000).map(|j| format!("({}, 'x')", i * 1_000 + j)).collect();
             run(&mut conn, &[&format!("INSERT INTO t VALUES {}", values.join(","))]).await;
         }
         let mut config = f.config();
-        config.source.snapshot_fetch_size = 400;
+        config.source.snapshot_fetch_size = 100;
         let name = f.name("t");
         let mut cuts = 0;
         loop {
@@ -100,7 +100,7 @@ async fn a_snapshot_that_was_cut_goes_on_and_reads_no_row_twice() {
         f.assert_equal().await;
         stop(mirror).await;
         assert!(cuts > 0, "the snapshot was never cut");
-        assert_eq!(f.events("t").await.ops, [('r', 8_000)].into());
+        assert_eq!(f.events("t").await.ops, [('r', 60_000)].into());
     })
     .await;
 }
