@@ -435,7 +435,7 @@ mod tests {
                 Some(left) => self.busy = left,
                 None => tokio::time::sleep(Duration::from_secs(1)).await,
             }
-            drop(self.at.send(Instant::now()));
+            self.at.send(Instant::now()).ok();
             Ok(Some(SourceBatch { items: Vec::new(), position: SourcePosition::default() }))
         }
     }

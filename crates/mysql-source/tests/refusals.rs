@@ -1,7 +1,7 @@
 //! What a source refuses, and in which words.
 
 use crate::support::{Copy, Server, both, config, run};
-use cdc_core::{ChangeSource, ErrorKind};
+use cdc_core::ErrorKind;
 use mysql_source::{MysqlSource, MysqlSourceConfig, TlsMode, preflight};
 
 async fn refusal(config: MysqlSourceConfig) -> (ErrorKind, String) {
