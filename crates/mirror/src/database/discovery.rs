@@ -123,7 +123,7 @@ impl Discovery {
 "iceberg.catalog.uri" = "jdbc:sqlite:warehouse/catalog.db"
 "iceberg.catalog.warehouse" = "warehouse"
 # Time between two commits of a table.
-"iceberg.control.commit.interval-ms" = 1000
+"iceberg.control.commit.interval-ms" = 500
 "#,
             database = one_line(&url.database),
             server = one_line(&self.server),
@@ -153,8 +153,16 @@ impl Discovery {
     }
 }
 
-/// A TOML string.
+/// A TOML string on one line, also in a comment.
 fn quoted(text: &str) -> String {
+    if text.chars().any(char::is_control) {
+        let escape = |c: char| match c {
+            '"' | '\\' => format!("\\{c}"),
+            c if c.is_control() => format!("\\u{:04X}", u32::from(c)),
+            c => c.to_string(),
+        };
+        return format!("\"{}\"", text.chars().map(escape).collect::<String>());
+    }
     toml::Value::String(text.to_owned()).to_string()
 }
 
