@@ -145,6 +145,8 @@ settings_of() {
 launch() {
     local dir=$1 pid deadline=$((SECONDS + 90)) mark=0
     [ ! -f "$dir/error.log" ] || mark=$(wc -c <"$dir/error.log")
+    # Of a server that was killed, whose number may still be taken: by what waits to be reaped, or by another program.
+    rm -f "$dir/s.lock"
     (
         # Nothing of the caller's stays open in the server: not its pipes, not the lock's descriptor.
         for fd in /proc/self/fd/*; do
