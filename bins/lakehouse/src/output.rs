@@ -35,7 +35,7 @@ pub(crate) fn print(text: &str) -> Result<bool> {
     }
 }
 
-/// As [`print`], one JSON document.
+/// As [`print()`], one JSON document.
 pub(crate) fn print_json(document: &impl serde::Serialize) -> Result<bool> {
     let text = serde_json::to_string(document)
         .map_err(|e| Error::new(ErrorKind::Other, format!("the result cannot be written as JSON: {e}")).with_source(e))?;
