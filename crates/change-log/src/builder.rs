@@ -273,9 +273,15 @@ impl RecordsBuilder {
         }
     }
 
-    /// The batch as one block; only for those who never came to a [`may_break`](Self::may_break).
-    pub(crate) fn into_block(self, base: i64) -> Block {
-        self.open.into_block(base)
+    /// The batch as one block; only for those who never came to a [`may_break`](Self::may_break): what it ended would be lost.
+    pub(crate) fn into_block(self, base: i64) -> Result<Block> {
+        match self.blocks.len() {
+            0 => Ok(self.open.into_block(base)),
+            n => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("a batch of {n} blocks and more was asked for as one: a fault of ours"),
+            )),
+        }
     }
 }
 

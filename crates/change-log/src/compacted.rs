@@ -68,7 +68,7 @@ impl Compacted {
             )?;
             expected = offset + 1;
         }
-        let records = if builder.is_empty() { Records::default() } else { Records::from_blocks(vec![builder.into_block(from)]) };
+        let records = if builder.is_empty() { Records::default() } else { Records::from_blocks(vec![builder.into_block(from)?]) };
         Ok((records, read_on))
     }
 

@@ -73,5 +73,5 @@ fn dense(block: &Block) -> Result<Block> {
     for r in &Records::from_blocks(vec![block.clone()]) {
         builder.copy_after_gap(0, r.key, r.value, r.headers, r.timestamp_ms)?;
     }
-    Ok(builder.into_block(0))
+    builder.into_block(0)
 }

@@ -389,7 +389,7 @@ fn progress_records(progress: &[Progress], gone: &[ProgressKey]) -> Result<Recor
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
     use super::*;
     use change_log::MemoryLog;
     use debezium_format::{Connector, Converter, Profile};

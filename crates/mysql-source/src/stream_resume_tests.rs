@@ -1,6 +1,6 @@
 //! A stream that goes on where its predecessor stopped, on events made by hand.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use super::*;
 
 const SERVER: &str = "01010101-0101-0101-0101-010101010101";

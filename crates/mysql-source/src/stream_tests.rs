@@ -1,5 +1,5 @@
 //! The stream's state under events that no server sends: damaged, doubled, left out, in another order, of random bytes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use crate::connection::ServerKind;
 use crate::decode::recorded_tests::{Recording, mariadb, mysql};

@@ -371,7 +371,7 @@ fn fault(e: arrow_schema::ArrowError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::panic)]
+    #![allow(clippy::panic, reason = "a test fails by panicking")]
     use super::*;
 
     fn seen(before: u128, mirror: u128, after: u128) -> Seen {
