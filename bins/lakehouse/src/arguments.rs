@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Tables,
     /// List the snapshots of a table.
     Snapshots(SnapshotsArgs),
+    /// Have tables read again, all if none is given; the mirror does it when it starts, and must not be running now.
+    Resnapshot(ResnapshotArgs),
     /// Look into the log of a mirror that is not running: topics, offsets, records as JSON.
     Log(LogArgs),
 }
@@ -135,6 +137,19 @@ pub(crate) struct SnapshotsArgs {
     /// Show at most so many, the newest first.
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  lakehouse resnapshot shop.orders && lakehouse run    one table, after what stopped it was mended\n  lakehouse resnapshot --only-needed && lakehouse run  whatever cannot be gone on with\n\nThe rows of the mirror's table go when the reading begins, and come again as it goes on."
+)]
+pub(crate) struct ResnapshotArgs {
+    /// Tables as database.table.
+    #[arg(conflicts_with = "only_needed")]
+    pub(crate) tables: Vec<String>,
+    /// Those that have stopped; all, if the server's binary log does not go on where the mirror stopped.
+    #[arg(long)]
+    pub(crate) only_needed: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod init;
 pub(crate) mod log;
+pub(crate) mod resnapshot;
 pub(crate) mod run;
 pub(crate) mod snapshots;
 pub(crate) mod status;

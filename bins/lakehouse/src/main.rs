@@ -55,6 +55,7 @@ fn main() -> ExitCode {
             Command::Status(args) => commands::status::run(global, args).await,
             Command::Tables => commands::tables::run(global).await,
             Command::Snapshots(args) => commands::snapshots::run(global, args).await,
+            Command::Resnapshot(args) => commands::resnapshot::run(global, args).await,
             Command::Log(args) => commands::log::run(global, args).await,
         }
     });

@@ -11,7 +11,7 @@ fn said(args: &[&str]) -> String {
 #[test]
 fn every_command_has_a_help_with_an_example() {
     let help = said(&["--help"]);
-    let commands = ["init", "check", "run", "verify", "status", "tables", "snapshots", "log"];
+    let commands = ["init", "check", "run", "verify", "status", "tables", "snapshots", "resnapshot", "log"];
     for command in commands {
         assert!(help.lines().any(|l| l.trim_start().starts_with(&format!("{command} "))), "{command}: {help}");
         let help = said(&[command, "--help"]);

@@ -39,7 +39,8 @@ pub enum SourceItem {
         /// What made it.
         kind: BarrierKind,
     },
-    /// A snapshot began, went on or ended. `began_at` and `ended_at` are filled in by the writer of the log.
+    /// A snapshot began, went on or ended. `began_at` and `ended_at` are filled in by the writer of the log. One that begins, of a new
+    /// number, ends a stop of its table, which is to be forgotten.
     Generation(Generation),
     /// Creates of this table are new from here.
     CreatesAreNew {
@@ -82,12 +83,14 @@ pub enum StopReason {
     NoKey,
     /// The table was dropped.
     Dropped,
+    /// Somebody asked for it to be read again: a source that is started with this stop does that.
+    ReadAgain,
 }
 
 /// What a source needs to go on: the newest progress records of its log.
 #[derive(Debug, Clone, Default)]
 pub struct RecoveredState {
-    /// Where it stopped; `None` on the first start.
+    /// Where it stopped. `None`: it begins where the server is now, and reads every table, also those that are known here.
     pub position: Option<SourcePosition>,
     /// The newest schema of each table.
     pub schemas: Vec<TableSchema>,
@@ -95,7 +98,7 @@ pub struct RecoveredState {
     pub generations: Vec<Generation>,
     /// Tables whose creates are marked new, with the generation of the mark.
     pub marks: Vec<(TableId, u64)>,
-    /// Stopped tables.
+    /// Stopped tables. They stay stopped, but for those of [`StopReason::ReadAgain`].
     pub stops: Vec<TableStop>,
 }
 

@@ -3,12 +3,12 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event_records::EventRecords;
-use crate::progress_topic::ProgressState;
+use crate::progress_topic::{ProgressState, progress_records};
 use cdc_core::{
     Barrier, BarrierKind, ChangeSource, GenerationState, Mark, OffsetVector, Progress, ProgressKey, SchemaVersion, SourceBatch,
     SourceItem, SourcePosition, TableId, TableSchema, TableStop, TopicRouter,
 };
-use change_log::{Append, ChangeLog, Producer, Records, RecordsBuilder, TopicSpec, Transaction};
+use change_log::{Append, ChangeLog, Producer, RecordsBuilder, TopicSpec, Transaction};
 use debezium_format::{Encoder, EncoderConfig};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -116,7 +116,7 @@ impl InFlight {
 pub(crate) struct Fenced {
     log: Arc<dyn ChangeLog>,
     router: TopicRouter,
-    producer: Box<dyn Producer>,
+    pub(crate) producer: Box<dyn Producer>,
     /// What the predecessor left.
     pub(crate) state: ProgressState,
 }
@@ -369,22 +369,6 @@ impl CapturedTable {
 
 fn key_ids(schema: &TableSchema) -> Vec<i32> {
     schema.key_columns().map(|c| c.field_id).collect()
-}
-
-fn progress_records(progress: &[Progress], gone: &[ProgressKey]) -> Result<Records> {
-    let mut builder = RecordsBuilder::new();
-    let headers = builder.headers(&[])?;
-    let fault = |e: serde_json::Error| Error::new(ErrorKind::Other, format!("a progress record cannot be written: {e}"));
-    for key in gone {
-        let key = serde_json::to_vec(key).map_err(fault)?;
-        builder.push(Some(&key), None, headers, crate::clock::now_ms())?;
-    }
-    for item in progress {
-        let key = serde_json::to_vec(&item.key()).map_err(fault)?;
-        let value = serde_json::to_vec(item).map_err(fault)?;
-        builder.push(Some(&key), Some(&value), headers, crate::clock::now_ms())?;
-    }
-    Ok(builder.finish())
 }
 
 #[cfg(test)]

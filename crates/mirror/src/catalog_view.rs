@@ -205,10 +205,15 @@ fn total(table: &Table, property: &str) -> Option<u64> {
     table.head()?.summary().additional_properties.get(property)?.parse().ok()
 }
 
+/// The rows of its data files.
+pub(crate) fn records(table: &Table) -> u64 {
+    total(table, "total-records").unwrap_or(0)
+}
+
 fn describe_table(table: &Table) -> CatalogTable {
     CatalogTable {
         name: table.name().to_string(),
-        records: total(table, "total-records").unwrap_or(0),
+        records: records(table),
         deletes: total(table, "total-equality-deletes").unwrap_or(0),
         data_files: total(table, "total-data-files").unwrap_or(0),
         delete_files: total(table, "total-delete-files").unwrap_or(0),

@@ -11,6 +11,7 @@ mod log_tail;
 mod log_view;
 mod mirror;
 mod progress_topic;
+mod resnapshot;
 mod sink;
 mod status;
 mod verify;
@@ -21,5 +22,6 @@ pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE,
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use log_view::{LogPartition, LogRange, LogTopic, LogView};
 pub use mirror::Mirror;
+pub use resnapshot::{ReadAgain, Resnapshot, TableToRead, resnapshot};
 pub use status::{MirrorStatus, SourceStatus, TablePhase, TableStatus};
 pub use verify::{ColumnDifference, Difference, DifferenceKind, KeyPart, TableVerdict, VerifyOptions, VerifyReport, verify};

@@ -58,6 +58,28 @@ pub struct LogView {
     log: LocalLog,
 }
 
+/// Opens the log on disk of a mirror that is not running, which must be there. `way_on`: what to do if a running one holds it.
+pub(crate) async fn open_at_rest(config: &MirrorConfig, way_on: &str) -> Result<LocalLog> {
+    let LogKind::Local(dir) = &config.log.kind else {
+        return Err(Error::configuration(
+            "this mirror keeps its log in memory: nothing of it is left when it does not run\n  → set [log] \"type\" = \"local\"",
+        ));
+    };
+    if !dir.is_dir() {
+        return Err(Error::new(
+            ErrorKind::Unavailable,
+            format!("there is no log in {}\n  → lakehouse run makes it", dir.display()),
+        ));
+    }
+    match LocalLog::open(dir, LocalLogConfig::default()).await {
+        Ok(log) => Ok(log),
+        Err(e) if e.kind() == change_log::ErrorKind::InUse => {
+            Err(Error::new(ErrorKind::Unavailable, format!("{e}\n  → {way_on}")).with_source(e))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
 impl LogView {
     /// Opens the log of this configuration. It is held until this is dropped: no mirror can start meanwhile.
     ///
@@ -65,26 +87,8 @@ impl LogView {
     /// [`ErrorKind::Configuration`] if the configuration has no log on disk; [`ErrorKind::Unavailable`] if there is none yet, if a
     /// running mirror holds it (the message names the process), or if it cannot be read; [`ErrorKind::Unsafe`] if it is damaged.
     pub async fn open(config: &MirrorConfig) -> Result<Self> {
-        let LogKind::Local(dir) = &config.log.kind else {
-            return Err(Error::configuration(
-                "this mirror keeps its log in memory: there is nothing to look into\n  → set [log] \"type\" = \"local\"",
-            ));
-        };
-        if !dir.is_dir() {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("there is no log in {}\n  → lakehouse run makes it", dir.display()),
-            ));
-        }
-        match LocalLog::open(dir, LocalLogConfig::default()).await {
-            Ok(log) => Ok(Self { log }),
-            Err(e) if e.kind() == change_log::ErrorKind::InUse => Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("{e}\n  → stop the mirror to look into its log; while it runs: lakehouse status"),
-            )
-            .with_source(e)),
-            Err(e) => Err(e.into()),
-        }
+        let log = open_at_rest(config, "stop the mirror to look into its log; while it runs: lakehouse status").await?;
+        Ok(Self { log })
     }
 
     /// All topics, by name.

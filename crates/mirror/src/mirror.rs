@@ -450,6 +450,10 @@ impl Supervisor {
         }
         for stop in &captured.stops {
             let entry = status.tables.entry(stop.table.to_string()).or_default();
+            if stop.reason == StopReason::ReadAgain {
+                entry.phase = TablePhase::Snapshot; // which is about to begin
+                continue;
+            }
             entry.phase = TablePhase::Stopped;
             entry.stopped = Some(stop.message.clone());
             entry.dropped = stop.reason == StopReason::Dropped;
@@ -473,7 +477,7 @@ impl Supervisor {
             return Some(Err(e));
         }
         let captured = self.captured.borrow();
-        let by_source = |id: &TableId| captured.stops.iter().any(|s| s.table == *id);
+        let by_source = |id: &TableId| captured.stops.iter().any(|s| s.table == *id && s.reason != StopReason::ReadAgain);
         let all = match self.config.halves {
             Halves::Source => !captured.topics.is_empty() && captured.topics.keys().all(by_source),
             _ => !self.tables.is_empty() && self.tables.iter().all(|(id, h)| stopped(h).is_some() || by_source(id)),

@@ -5,7 +5,7 @@ use cdc_core::{
     Barrier, Generation, Mark, OffsetVector, Progress, ProgressKey, RecoveredState, SchemaVersion, SourcePosition, TableId,
     TableStop,
 };
-use change_log::{ChangeLog, RecordRef};
+use change_log::{ChangeLog, RecordRef, Records, RecordsBuilder};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -147,4 +147,21 @@ impl ProgressState {
             stops: tables().filter_map(|t| t.stop.clone()).collect(),
         }
     }
+}
+
+/// Records of the topic: keys that no longer hold, then what holds now.
+pub(crate) fn progress_records(progress: &[Progress], gone: &[ProgressKey]) -> Result<Records> {
+    let mut builder = RecordsBuilder::new();
+    let headers = builder.headers(&[])?;
+    let fault = |e: serde_json::Error| Error::new(ErrorKind::Other, format!("a progress record cannot be written: {e}"));
+    for key in gone {
+        let key = serde_json::to_vec(key).map_err(fault)?;
+        builder.push(Some(&key), None, headers, crate::clock::now_ms())?;
+    }
+    for item in progress {
+        let key = serde_json::to_vec(&item.key()).map_err(fault)?;
+        let value = serde_json::to_vec(item).map_err(fault)?;
+        builder.push(Some(&key), Some(&value), headers, crate::clock::now_ms())?;
+    }
+    Ok(builder.finish())
 }

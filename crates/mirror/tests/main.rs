@@ -7,6 +7,7 @@ mod ddl;
 mod golden;
 mod names;
 mod refusals;
+mod resnapshot;
 mod restart;
 mod server_faults;
 mod shop;

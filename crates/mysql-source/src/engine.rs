@@ -250,8 +250,11 @@ impl Engine {
                 continue;
             }
             let Some(described) = schemas.remove(id) else {
-                // It is gone: the stream will say so, or say that it is there again.
+                // It is gone: the stream will say so, or say that it is there again; unless that was while nobody followed it.
                 table.phase = Phase::Absent;
+                if table.known() {
+                    self.stream.dropped(*index, "it is not on the server")?;
+                }
                 continue;
             };
             self.sizes.insert(id.clone(), described.row_bytes);
@@ -396,8 +399,7 @@ impl Engine {
             table.recreated = false;
         }
         let number = table.generation.as_ref().map_or(1, |g| g.number.saturating_add(1));
-        let resume = Resume { last: None, revived: table.revived };
-        let generation = new_generation(&table.id, number, table.estimated_rows, &resume);
+        let generation = new_generation(&table.id, number, table.estimated_rows);
         self.stream.out.items.push(SourceItem::Generation(generation.clone()));
         table.generation = Some(generation);
         table.window = None;

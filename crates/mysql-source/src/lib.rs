@@ -59,6 +59,6 @@ pub use reader::{KeyPlace, ReadRows, TableReader};
 pub use rows_event::{RowsEvent, RowsKind};
 pub use snapshot_row::SnapshotRowDecoder;
 pub use source::MysqlSource;
-pub use source_start::current_position;
+pub use source_start::{check_position, current_position};
 pub use table_map::{Collations, ColumnLayout, TableMapEvent, TableMetadata, column_type};
 pub use types::{ColumnType, parse_column_type};

@@ -228,9 +228,6 @@ pub(crate) struct Resume {
     /// The key of the last row that was handed on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) last: Option<Vec<KeyValue>>,
-    /// The table was stopped before, and this snapshot has revived it.
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub(crate) revived: bool,
 }
 
 impl Resume {
@@ -244,13 +241,13 @@ impl Resume {
 }
 
 /// A generation that begins.
-pub(crate) fn new_generation(table: &TableId, number: u64, estimated_rows: Option<u64>, resume: &Resume) -> Generation {
+pub(crate) fn new_generation(table: &TableId, number: u64, estimated_rows: Option<u64>) -> Generation {
     Generation {
         table: table.clone(),
         number,
         state: GenerationState::Running,
         began_at: BTreeMap::new(),
-        resume: resume.text(),
+        resume: Resume::default().text(),
         rows: 0,
         estimated_rows,
     }
@@ -311,8 +308,10 @@ mod tests {
 
     #[test]
     fn a_snapshot_goes_on_from_its_last_key() {
-        let resume = Resume { last: Some(vec![KeyValue::Int(7)]), revived: false };
-        let generation = new_generation(&TableId::new("d", "t"), 1, None, &resume);
+        let resume = Resume { last: Some(vec![KeyValue::Int(7)]) };
+        let mut generation = new_generation(&TableId::new("d", "t"), 1, None);
+        assert_eq!(Resume::of(&generation), Resume::default());
+        generation.resume = resume.text();
         assert_eq!(Resume::of(&generation), resume);
     }
 }

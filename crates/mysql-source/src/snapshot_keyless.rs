@@ -191,7 +191,7 @@ impl Engine {
         }
         if ends {
             generation.state = GenerationState::Complete { ended_at: BTreeMap::new() };
-            generation.resume = Resume { last: None, revived: table.revived }.text();
+            generation.resume = Resume::default().text();
             table.phase = Phase::Live;
             table.rows_wanted = false;
             table.mark_wanted = true;

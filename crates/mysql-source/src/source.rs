@@ -3,13 +3,15 @@ use crate::connection::{Connection, ServerInfo, ServerKind};
 use crate::discover::{list_tables, require_database};
 use crate::engine::Engine;
 use crate::preflight::require;
-use crate::snapshot::Resume;
 use crate::source_start::{check_resumable, first_position};
 use crate::stream::Stream;
 use crate::stream_log::{DumpStart, LogConnection};
 use crate::stream_table::{Captured, Phase};
 use async_trait::async_trait;
-use cdc_core::{ChangeSource, Error, ErrorKind, Generation, RecoveredState, Result, SourceBatch, TableId, TableSchema};
+use cdc_core::{
+    ChangeSource, Error, ErrorKind, Generation, GenerationState, RecoveredState, Result, SourceBatch, StopReason, TableId,
+    TableSchema,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -27,8 +29,7 @@ pub struct MysqlSource {
 }
 
 impl MysqlSource {
-    /// Connects, checks the server, and begins to read: from the beginning if nothing was recovered, else with what follows
-    /// the recovered position.
+    /// Connects, checks the server, and begins to read: from the beginning if no position was recovered, else with what follows it.
     ///
     /// # Errors
     /// - [`ErrorKind::Unavailable`]: the server cannot be reached or is not set up; the message has the statement that helps.
@@ -102,7 +103,10 @@ async fn task_panicked(task: &mut JoinHandle<()>) -> bool {
     task.await.is_err_and(|e| e.is_panic())
 }
 
+/// Adds the tables that a predecessor has captured.
 fn recover_tables(stream: &mut Stream, recovered: RecoveredState) -> Result<()> {
+    // Without a position nothing can be gone on with: whatever happened since is not in the log.
+    let anew = recovered.position.is_none();
     let mut schemas: BTreeMap<TableId, TableSchema> = BTreeMap::new();
     for schema in recovered.schemas {
         match schemas.get(&schema.table) {
@@ -112,21 +116,16 @@ fn recover_tables(stream: &mut Stream, recovered: RecoveredState) -> Result<()> 
             }
         }
     }
-    let generations: BTreeMap<TableId, Generation> = recovered.generations.into_iter().map(|g| (g.table.clone(), g)).collect();
+    let mut generations: BTreeMap<TableId, Generation> =
+        recovered.generations.into_iter().map(|g| (g.table.clone(), g)).collect();
     let marks: BTreeSet<(TableId, u64)> = recovered.marks.into_iter().collect();
-    for stop in recovered.stops {
-        // A table that was made anew after its stop is followed again.
-        let revived = generations.get(&stop.table).is_some_and(|g| Resume::of(g).revived);
-        if !revived {
-            let mut stopped = Captured::new(stop.table.clone(), Phase::Stopped);
-            stopped.schema = schemas.remove(&stop.table).map(Arc::new);
-            stopped.gone = stop.reason == cdc_core::StopReason::Dropped;
-            stopped.generation = generations.get(&stop.table).cloned();
-            stream.add(stopped);
-        }
-    }
-    for (id, schema) in schemas {
-        if !stream.config.tables.matches(&id) {
+    let stops: BTreeMap<TableId, StopReason> = recovered.stops.into_iter().map(|s| (s.table, s.reason)).collect();
+    let ids: BTreeSet<TableId> = schemas.keys().chain(stops.keys()).cloned().collect();
+    for id in ids {
+        let stop = stops.get(&id).copied();
+        let stays_stopped = stop.is_some_and(|reason| reason != StopReason::ReadAgain);
+        let wanted = stream.config.tables.matches(&id);
+        if !wanted && !stays_stopped {
             return Err(crate::error::problem(
                 ErrorKind::Configuration,
                 format!("{id} was captured before, and the include and exclude lists leave it out now"),
@@ -135,19 +134,30 @@ fn recover_tables(stream: &mut Stream, recovered: RecoveredState) -> Result<()> 
             ));
         }
         let mut table = Captured::new(id.clone(), Phase::Live);
-        let keyed = !schema.key.is_empty();
-        table.schema = Some(Arc::new(schema));
-        if let Some(generation) = generations.get(&id) {
-            let running = generation.state == cdc_core::GenerationState::Running;
+        table.schema = schemas.remove(&id).map(Arc::new);
+        table.generation = generations.remove(&id);
+        table.was_stopped = stop.is_some();
+        if stays_stopped && !(anew && wanted) {
+            table.phase = Phase::Stopped;
+            table.gone = stop == Some(StopReason::Dropped);
+        } else if anew || stop.is_some() {
+            table.phase = Phase::Unread;
+            table.rows_wanted = true;
+            table.recreated = table.schema.is_some();
+        } else if let Some(generation) = &table.generation {
+            let running = generation.state == GenerationState::Running;
             table.rows_wanted = running;
-            table.mark_wanted = !running && !marks.contains(&(id.clone(), generation.number));
-            if running && !keyed {
+            table.mark_wanted = !running && !marks.contains(&(id, generation.number));
+            if running && table.schema.as_ref().is_some_and(|s| s.key.is_empty()) {
                 table.phase = Phase::Keyless;
                 table.recreated = true;
             }
-            table.generation = Some(generation.clone());
         }
-        stream.add(table);
+        let unread = table.phase == Phase::Unread;
+        let index = stream.add(table);
+        if unread {
+            stream.unread.push(index);
+        }
     }
     Ok(())
 }

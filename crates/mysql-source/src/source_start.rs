@@ -44,6 +44,16 @@ pub async fn current_position(config: &MysqlSourceConfig) -> Result<SourcePositi
     Ok(position)
 }
 
+/// Whether a source that has come to `position` can go on from there.
+///
+/// # Errors
+/// [`Unsafe`](ErrorKind::Unsafe) if it cannot: the message says why. [`Unavailable`](ErrorKind::Unavailable) if the server cannot be
+/// reached or writes no log.
+pub async fn check_position(config: &MysqlSourceConfig, position: &SourcePosition) -> Result<()> {
+    let mut connection = Connection::open(config).await?;
+    check_resumable(&mut connection, config, position.clone(), false).await.map(drop)
+}
+
 async fn mariadb_transactions(connection: &mut Connection, at: &LogCoordinate) -> Result<TransactionSet> {
     let rows = connection
         .rows_with("reading the GTID of a position", "SELECT BINLOG_GTID_POS(?, ?)", (at.file.as_str(), at.offset))

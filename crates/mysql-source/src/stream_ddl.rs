@@ -112,7 +112,7 @@ impl Stream {
         table.rows_wanted = true;
         table.ddl = Some(ddl.to_owned());
         table.recreated |= table.generation.is_some() || table.phase == Phase::Live || table.phase == Phase::Stopped;
-        table.revived |= table.phase == Phase::Stopped;
+        table.was_stopped |= table.phase == Phase::Stopped;
         table.gone = false;
         self.read_again(index)
     }
@@ -136,27 +136,30 @@ impl Stream {
             let comes_back = anew.iter().any(|a| self.index_of(a) == Some(index));
             let Some(table) = self.tables.get_mut(index) else { continue };
             match table.phase {
+                Phase::Unread | Phase::Pending { .. } if table.known() && !comes_back => self.dropped(index, how)?,
                 Phase::Unread | Phase::Pending { .. } | Phase::Absent => table.phase = Phase::Absent,
                 Phase::Stopped => table.gone = true,
                 Phase::Live | Phase::Keyless if comes_back => {
                     table.flush(&mut self.out)?;
                     table.gone = true;
                 }
-                Phase::Live | Phase::Keyless => {
-                    table.gone = true;
-                    self.stop(
-                        index,
-                        StopReason::Dropped,
-                        how,
-                        &[
-                            "nothing is to be done if that was meant: the mirror keeps its last rows",
-                            "made anew, it is followed again",
-                        ],
-                    )?;
-                }
+                Phase::Live | Phase::Keyless => self.dropped(index, how)?,
             }
         }
         Ok(())
+    }
+
+    /// A table is not there any more.
+    pub(crate) fn dropped(&mut self, index: usize, how: &str) -> Result<()> {
+        if let Some(table) = self.tables.get_mut(index) {
+            table.gone = true;
+        }
+        self.stop(
+            index,
+            StopReason::Dropped,
+            how,
+            &["nothing is to be done if that was meant: the mirror keeps its last rows", "made anew, it is followed again"],
+        )
     }
 
     fn truncated(&mut self, id: &TableId) -> Result<()> {

@@ -65,8 +65,8 @@ pub(crate) struct Captured {
     pub(crate) rows_wanted: bool,
     /// Its rows were read, and from where creates are new is not said yet.
     pub(crate) mark_wanted: bool,
-    /// It was stopped, and is followed again since it was made anew.
-    pub(crate) revived: bool,
+    /// The log has a stop of it, until its next snapshot begins.
+    pub(crate) was_stopped: bool,
     /// It was dropped, renamed away or replaced.
     pub(crate) gone: bool,
     /// The statement that made its columns, if they are not handed on yet.
@@ -105,12 +105,17 @@ impl Captured {
             recreated: false,
             rows_wanted: false,
             mark_wanted: false,
-            revived: false,
+            was_stopped: false,
             gone: false,
             ddl: None,
             estimated_rows: None,
             unsent: None,
         }
+    }
+
+    /// The log has something of it, though it is not followed yet.
+    pub(crate) fn known(&self) -> bool {
+        self.recreated || self.was_stopped
     }
 
     /// Appends the changes of a row event, but not its first `skip` rows; returns how many rows the event has.

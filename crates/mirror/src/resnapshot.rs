@@ -1,0 +1,140 @@
+//! Tables that are to be read again: asked for while the mirror stands still, done when it starts.
+
+use crate::config::{LogKind, MirrorConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log_view::open_at_rest;
+use crate::progress_topic::{TableProgress, progress_records};
+use crate::status::{StatusFile, TablePhase};
+use crate::{capture::Fenced, mirror::open_catalog};
+use cdc_core::{Progress, ProgressKey, SourcePosition, StopReason, TableId, TableStop, TopicRouter};
+use change_log::{Append, Transaction};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Which tables are to be read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadAgain {
+    /// All that were captured. The binary log is gone on with at its present end, also that of another server.
+    All,
+    /// Those that have stopped and are still there; all, if the server's binary log does not go on where the mirror stopped.
+    OnlyNeeded,
+    /// These, as `database.table`, in any case of letters.
+    Tables(Vec<String>),
+}
+
+/// What is read again when the mirror starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Resnapshot {
+    /// The tables, each with the reason.
+    pub tables: Vec<TableToRead>,
+    /// Why the place in the binary log is given up, if it is: several lines.
+    pub position_given_up: Option<String>,
+}
+
+/// A table of a [`Resnapshot`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TableToRead {
+    /// Its name on the source, as `database.table`.
+    pub table: String,
+    /// Why it had stopped, if it had: several lines.
+    pub stopped: Option<String>,
+    /// Rows in the data files of the mirror's table now; `None` if it is not in the catalog.
+    pub records: Option<u64>,
+}
+
+/// Has tables read again: all their rows, behind a barrier that removes those of before.
+///
+/// The wish is kept in the log, and done by the next start, however often that is interrupted. The mirror must not be running.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`]: a table that is not captured, or a log in memory. [`ErrorKind::Unavailable`]: a mirror that runs, no
+/// log yet, and with [`ReadAgain::OnlyNeeded`] a server that cannot be asked. After an error nothing was changed.
+pub async fn resnapshot(config: &MirrorConfig, which: &ReadAgain) -> Result<Resnapshot> {
+    let log = Arc::new(open_at_rest(config, "stop the mirror first, and start it again afterwards").await?);
+    let router = TopicRouter::new(&config.source.topic_prefix);
+    let topic = router.progress_topic();
+    let mut fenced = Fenced::open(log, router).await?;
+    let state = &fenced.state;
+    if state.tables.is_empty() {
+        let message = "nothing was captured yet: the first start reads every table\n  → lakehouse run";
+        return Err(Error::new(ErrorKind::Unavailable, message));
+    }
+    let lost = match (&state.position, which) {
+        (Some(position), ReadAgain::OnlyNeeded) => why_not_to_go_on(config, position).await?,
+        _ => None,
+    };
+    // A table that was dropped is read when it is there again.
+    let there = |t: &TableProgress| t.stop.as_ref().is_none_or(|s| s.reason != StopReason::Dropped);
+    let wanted: BTreeSet<TableId> = match which {
+        ReadAgain::Tables(names) => named(names, state.tables.keys())?,
+        ReadAgain::OnlyNeeded if lost.is_none() => {
+            state.tables.iter().filter(|(_, t)| t.stop.is_some() && there(t)).map(|(id, _)| id.clone()).collect()
+        }
+        _ => state.tables.iter().filter(|(_, t)| there(t)).map(|(id, _)| id.clone()).collect(),
+    };
+    let all = *which == ReadAgain::All || lost.is_some();
+    let mut found = Resnapshot { tables: Vec::new(), position_given_up: lost };
+    let catalog = open_catalog(config).await?;
+    let mut stops = Vec::new();
+    for id in &wanted {
+        let stopped = state.tables.get(id).and_then(|t| t.stop.as_ref());
+        let table = catalog.load_table(&crate::sink::mirrored_name(id)).await.ok().flatten();
+        found.tables.push(TableToRead {
+            table: id.to_string(),
+            stopped: stopped.filter(|s| s.reason != StopReason::ReadAgain).map(|s| s.message.clone()),
+            records: table.as_ref().map(crate::catalog_view::records),
+        });
+        stops.push(Progress::Stop(TableStop {
+            table: id.clone(),
+            reason: StopReason::ReadAgain,
+            message: format!("{id} is to be read again\n  → lakehouse run does it"),
+            position: state.position.clone().unwrap_or_default(),
+        }));
+    }
+    catalog.close().await;
+    let gone: Vec<ProgressKey> = if all { vec![ProgressKey::Position] } else { Vec::new() };
+    if !stops.is_empty() || !gone.is_empty() {
+        let records = progress_records(&stops, &gone)?;
+        let appends = vec![Append { topic, partition: 0, records }];
+        fenced.producer.append(Transaction { appends }).await?;
+    }
+    show_in_status(config, &found)?;
+    Ok(found)
+}
+
+/// Why the source cannot go on at this position, if it cannot.
+async fn why_not_to_go_on(config: &MirrorConfig, position: &SourcePosition) -> Result<Option<String>> {
+    match mysql_source::check_position(&config.source.to_mysql()?, position).await {
+        Ok(()) => Ok(None),
+        Err(e) if e.kind() == cdc_core::ErrorKind::Unsafe => Ok(Some(e.to_string())),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn named<'a>(names: &[String], known: impl Iterator<Item = &'a TableId> + Clone) -> Result<BTreeSet<TableId>> {
+    let find = |name: &String| {
+        let found = known.clone().find(|id| id.to_string().eq_ignore_ascii_case(name));
+        found.cloned().ok_or_else(|| {
+            let there: Vec<String> = known.clone().map(TableId::to_string).collect();
+            Error::configuration(format!("{name} is not captured\n  → write database.table; there are {}", there.join(", ")))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// The status of a mirror that does not run tells what its next start does.
+fn show_in_status(config: &MirrorConfig, found: &Resnapshot) -> Result<()> {
+    let LogKind::Local(dir) = &config.log.kind else { return Ok(()) };
+    let file = StatusFile::beside(dir);
+    let Some(mut status) = file.read()? else { return Ok(()) };
+    for TableToRead { table, .. } in &found.tables {
+        if let Some(entry) = status.tables.get_mut(table) {
+            (entry.phase, entry.stopped, entry.dropped) = (TablePhase::Waiting, None, false);
+        }
+    }
+    file.write(&status)
+}
