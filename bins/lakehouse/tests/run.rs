@@ -120,3 +120,40 @@ fn a_stopped_table_is_named_with_the_ways_on_and_the_others_go_on() {
         desk.ok(&["verify", "cli_stopped.other"]);
     });
 }
+
+#[test]
+fn a_stopped_table_that_was_mended_is_read_again_and_followed() {
+    both("cli_again", |desk| {
+        desk.sql("CREATE TABLE nokey (a INT); INSERT INTO nokey VALUES (1), (2); CREATE TABLE other (id INT PRIMARY KEY)");
+        desk.init();
+        desk.catch_up();
+        let nothing = desk.ok(&["resnapshot", "--only-needed"]).out;
+        assert!(nothing.starts_with("nothing is to be read again: ") && nothing.lines().count() == 1, "{nothing}");
+        desk.sql("UPDATE nokey SET a = 3 WHERE a = 1");
+        assert_eq!(desk.run(&["run", "--until-caught-up", "-q"]).code, 4);
+        desk.sql("ALTER TABLE nokey ADD PRIMARY KEY (a)");
+
+        let running = desk.start(&["run"]);
+        desk.poll("the start", || running.err().contains("mirroring cli@").then_some(()));
+        let message = desk.fails(3, &["resnapshot"]);
+        assert!(message.contains("\n  → stop the mirror first"), "{message}");
+        running.end("TERM");
+        let message = desk.fails(2, &["resnapshot", "cli_again.nokey", "cli_again.nothing"]);
+        assert!(message.starts_with("error: cli_again.nothing is not captured\n  → "), "{message}");
+
+        let found = desk.json(&["resnapshot", "--only-needed"]);
+        let table = &found["tables"][0];
+        assert_eq!((&table["table"], &table["records"]), (&json!("cli_again.nokey"), &json!(2)), "{found}");
+        assert!(table["stopped"].as_str().unwrap().contains("has no key by which to find it"), "{found}");
+        assert_eq!((found["tables"].as_array().unwrap().len(), &found["position_given_up"]), (1, &json!(null)));
+        // Asked for twice, it is done once.
+        let text = desk.ok(&["resnapshot", "--only-needed"]).out;
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines[0], lines[3]), ("1 table is read again when the mirror starts", "next: lakehouse run"), "{text}");
+        assert_eq!(desk.json(&["status"])["tables"][0]["status"]["phase"], "waiting");
+        desk.catch_up();
+        desk.sql("DELETE FROM nokey WHERE a = 3");
+        desk.catch_up();
+        assert!(desk.ok(&["verify"]).out.starts_with("equal: 2 tables, 1 rows"));
+    });
+}
