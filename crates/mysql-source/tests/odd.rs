@@ -1,12 +1,11 @@
 //! Names, keys and statements that are not everyday.
 
-use crate::support::{Copy, Server, both, config, run};
-use mysql_source::{MysqlSource, TableReader, discover};
+use crate::support::{Copy, Follower, Server, both, config, run};
+use mysql_source::{TableReader, discover};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_names_and_keys_of_every_kind_are_walked_in_small_chunks() {
-    both("odd", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("odd", async |server, database, mut admin| {
         run(
             &mut admin,
             &[
@@ -24,10 +23,8 @@ async fn odd_names_and_keys_of_every_kind_are_walked_in_small_chunks() {
             ],
         )
         .await;
-        let config = config(&server, database).chunk_rows(2).snapshot_threads(1).build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
-        copy.catch_up(&mut source, &config).await;
+        let mut follower = Follower::start(&server, database, |c| c.chunk_rows(2).snapshot_threads(1)).await;
+        follower.catch_up().await;
         run(
             &mut admin,
             &[
@@ -39,19 +36,18 @@ async fn odd_names_and_keys_of_every_kind_are_walked_in_small_chunks() {
             ],
         )
         .await;
-        copy.catch_up(&mut source, &config).await;
-        let bits = &copy.table(database, "bits").ops;
+        follower.catch_up().await;
+        let bits = &follower.table("bits").ops;
         assert_eq!(*bits, [('d', 1), ('r', 3)].into());
         run(&mut admin, &["DROP TABLE bits"]).await;
-        copy.assert_equals(&server, database).await;
+        follower.assert_equals().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_swapped_is_read_anew_and_xa_stops_its_table_alone() {
-    both("swap", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("swap", async |server, database, mut admin| {
         run(
             &mut admin,
             &[
@@ -61,10 +57,7 @@ async fn a_table_that_is_swapped_is_read_anew_and_xa_stops_its_table_alone() {
             ],
         )
         .await;
-        let config = config(&server, database).build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
-        copy.catch_up(&mut source, &config).await;
+        let mut follower = Follower::caught_up(&server, database).await;
         run(
             &mut admin,
             &[
@@ -76,11 +69,11 @@ async fn a_table_that_is_swapped_is_read_anew_and_xa_stops_its_table_alone() {
             ],
         )
         .await;
-        copy.catch_up(&mut source, &config).await;
+        follower.catch_up().await;
         run(&mut admin, &["DELETE FROM t WHERE id = 1", "INSERT INTO made VALUES (9)"]).await;
-        copy.catch_up(&mut source, &config).await;
-        copy.assert_equals(&server, database).await;
-        assert_eq!(copy.table(database, "t").stop, None);
+        follower.catch_up().await;
+        follower.assert_equals().await;
+        assert_eq!(follower.table("t").stop, None);
 
         run(
             &mut admin,
@@ -94,9 +87,9 @@ async fn a_table_that_is_swapped_is_read_anew_and_xa_stops_its_table_alone() {
             ],
         )
         .await;
-        copy.catch_up(&mut source, &config).await;
-        copy.assert_equals(&server, database).await;
-        let stop = copy.table(database, "u").stop.clone().expect("u goes on");
+        follower.catch_up().await;
+        follower.assert_equals().await;
+        let stop = follower.table("u").stop.clone().expect("u goes on");
         assert!(stop.contains("XA"), "{stop}");
     })
     .await;
@@ -104,8 +97,7 @@ async fn a_table_that_is_swapped_is_read_anew_and_xa_stops_its_table_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_without_a_key_is_read_exactly_once_on_a_server_that_does_not_rest() {
-    both("keyless", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("keyless", async |server, database, mut admin| {
         run(
             &mut admin,
             &["CREATE TABLE k (a INT, b VARCHAR(20))", "CREATE TABLE other (id INT PRIMARY KEY AUTO_INCREMENT, v INT)"],
@@ -124,24 +116,21 @@ async fn a_table_without_a_key_is_read_exactly_once_on_a_server_that_does_not_re
                 tokio::time::sleep(std::time::Duration::from_millis(n % 20)).await;
             }
         });
-        let config = config(&server, database).build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
-        copy.until(&mut source, "the snapshot", Copy::is_settled).await;
-        let before = copy.events();
-        copy.until(&mut source, "changes after it", |c| c.events() > before + 10).await;
+        let mut follower = Follower::start(&server, database, |c| c).await;
+        follower.until("the snapshot", Copy::is_settled).await;
+        let before = follower.copy.events();
+        follower.until("changes after it", |c| c.events() > before + 10).await;
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         writer.await.unwrap();
-        copy.catch_up(&mut source, &config).await;
-        copy.assert_equals(&server, database).await;
+        follower.catch_up().await;
+        follower.assert_equals().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_key_that_is_announced_is_the_key_that_rows_are_told_apart_by() {
-    both("keys", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("keys", async |server, database, mut admin| {
         run(
             &mut admin,
             &[
@@ -189,10 +178,7 @@ async fn an_update_that_is_logged_as_json_differences_stops_its_table_alone() {
         ],
     )
     .await;
-    let config = config(&server, database).build().unwrap();
-    let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-    let mut copy = Copy::default();
-    copy.catch_up(&mut source, &config).await;
+    let mut follower = Follower::caught_up(&server, database).await;
     run(
         &mut admin,
         &[
@@ -202,23 +188,22 @@ async fn an_update_that_is_logged_as_json_differences_stops_its_table_alone() {
         ],
     )
     .await;
-    copy.catch_up(&mut source, &config).await;
-    assert_eq!(copy.table(database, "j").stop, None, "a table that is not captured");
+    follower.catch_up().await;
+    assert_eq!(follower.table("j").stop, None, "a table that is not captured");
     run(
         &mut admin,
         &["BEGIN", "UPDATE j SET d = JSON_SET(d, '$.a', 2)", "INSERT INTO t VALUES (2)", "COMMIT", "INSERT INTO t VALUES (3)"],
     )
     .await;
-    copy.catch_up(&mut source, &config).await;
-    let stop = copy.table(database, "j").stop.clone().unwrap();
+    follower.catch_up().await;
+    let stop = follower.table("j").stop.clone().unwrap();
     assert!(stop.starts_with("t_partial.j is not followed any further") && stop.contains("binlog_row_value_options"), "{stop}");
-    copy.assert_equals(&server, database).await;
+    follower.assert_equals().await;
     // A stop in the middle of the transaction goes on behind it.
-    drop(source);
-    let mut source = MysqlSource::start(config.clone(), copy.state.clone()).await.unwrap();
+    follower.restart().await;
     run(&mut admin, &["INSERT INTO t VALUES (4)"]).await;
-    copy.catch_up(&mut source, &config).await;
-    copy.assert_equals(&server, database).await;
+    follower.catch_up().await;
+    follower.assert_equals().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,23 +227,19 @@ async fn a_system_versioned_table_of_mariadb_is_refused_alone() {
         ],
     )
     .await;
-    let config = config(&server, database).build().unwrap();
-    let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-    let mut copy = Copy::default();
-    copy.catch_up(&mut source, &config).await;
+    let mut follower = Follower::caught_up(&server, database).await;
     run(&mut admin, &["DELETE FROM hidden", "DELETE FROM shown", "INSERT INTO t VALUES (2)"]).await;
-    copy.catch_up(&mut source, &config).await;
+    follower.catch_up().await;
     for table in ["hidden", "shown"] {
-        let stop = copy.table(database, table).stop.clone().unwrap();
+        let stop = follower.table(table).stop.clone().unwrap();
         assert!(stop.contains("it is system-versioned") && stop.contains("DROP SYSTEM VERSIONING"), "{stop}");
     }
-    copy.assert_equals(&server, database).await;
+    follower.assert_equals().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_that_a_server_hides_are_not_in_the_way() {
-    both("hidden", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("hidden", async |server, database, mut admin| {
         let tables: &[&str] = match server.is_mysql() {
             true => &[
                 "CREATE TABLE expression (id INT PRIMARY KEY, s VARCHAR(20), INDEX ((LOWER(s))), UNIQUE INDEX ((id + 1)))",
@@ -276,10 +257,7 @@ async fn columns_that_a_server_hides_are_not_in_the_way() {
         for name in names {
             run(&mut admin, &[&format!("INSERT INTO {name} (id, s) VALUES (1, '{{\"a\": [1, 2]}}'), (2, NULL)")]).await;
         }
-        let config = config(&server, database).build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
-        copy.catch_up(&mut source, &config).await;
+        let mut follower = Follower::caught_up(&server, database).await;
         for name in names {
             run(
                 &mut admin,
@@ -291,16 +269,16 @@ async fn columns_that_a_server_hides_are_not_in_the_way() {
             )
             .await;
         }
-        copy.catch_up(&mut source, &config).await;
+        follower.catch_up().await;
         for name in names.iter().filter(|name| **name != "hashed") {
-            assert_eq!(copy.table(database, name).stop, None);
+            assert_eq!(follower.table(name).stop, None);
         }
         if !server.is_mysql() {
             // Its log has the hidden column of a hash: not followed yet, and said.
-            let stop = copy.table(database, "hashed").stop.as_deref().unwrap();
+            let stop = follower.table("hashed").stop.as_deref().unwrap();
             assert!(stop.contains("3 columns in the binary log, 2 in the known schema"), "{stop}");
         }
-        copy.assert_equals(&server, database).await;
+        follower.assert_equals().await;
     })
     .await;
 }
@@ -321,10 +299,7 @@ async fn an_alter_that_is_logged_in_two_phases_counts_when_it_is_done() {
         ],
     )
     .await;
-    let config = config(&server, database).build().unwrap();
-    let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-    let mut copy = Copy::default();
-    copy.catch_up(&mut source, &config).await;
+    let mut follower = Follower::caught_up(&server, database).await;
     run(
         &mut admin,
         &["SET SESSION binlog_alter_two_phase = ON", "ALTER TABLE t ADD COLUMN w INT", "INSERT INTO t VALUES (3, 3, 3)"],
@@ -334,8 +309,8 @@ async fn an_alter_that_is_logged_in_two_phases_counts_when_it_is_done() {
         mysql_async::prelude::Queryable::query_drop(&mut admin, "ALTER TABLE t ADD COLUMN x INT, ADD UNIQUE KEY (v)").await;
     given_up.expect_err("a value is there twice");
     run(&mut admin, &["INSERT INTO t VALUES (4, 4, 4)", "UPDATE t SET w = 1 WHERE id = 1"]).await;
-    copy.catch_up(&mut source, &config).await;
-    assert_eq!(copy.table(database, "t").stop, None);
-    assert_eq!(copy.table(database, "t").schema.as_ref().unwrap().columns.len(), 3);
-    copy.assert_equals(&server, database).await;
+    follower.catch_up().await;
+    assert_eq!(follower.table("t").stop, None);
+    assert_eq!(follower.table("t").schema.as_ref().unwrap().columns.len(), 3);
+    follower.assert_equals().await;
 }

@@ -8,8 +8,7 @@ use mysql_source::{MysqlSource, TableReader, discover, preflight};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ranges_walk_the_whole_table_and_keys_find_their_rows() {
-    both("reader", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("reader", async |server, database, mut admin| {
         run(
             &mut admin,
             &[

@@ -1,6 +1,6 @@
 //! What a source refuses, and in which words.
 
-use crate::support::{Copy, Server, both, config, run};
+use crate::support::{Follower, Server, both, config, run};
 use cdc_core::ErrorKind;
 use mysql_source::{MysqlSource, MysqlSourceConfig, TlsMode, preflight};
 
@@ -11,7 +11,7 @@ async fn refusal(config: MysqlSourceConfig) -> (ErrorKind, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_cannot_be_reached_or_refuses_is_named_with_what_to_do() {
-    both("refuse", async |server, database| {
+    both("refuse", async |server, database, _| {
         let (kind, message) = refusal(config(&server, database).password("wrong").build().unwrap()).await;
         assert_eq!(kind, ErrorKind::Unavailable);
         assert!(
@@ -52,18 +52,14 @@ async fn encryption_is_used_where_it_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_lacks_columns_stops_its_table_and_is_not_filled_up() {
-    both("partial", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("partial", async |server, database, mut admin| {
         run(&mut admin, &["CREATE TABLE t (id INT PRIMARY KEY, v INT, w INT)", "INSERT INTO t VALUES (1, 1, 1)"]).await;
-        let config = config(&server, database).build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
-        copy.catch_up(&mut source, &config).await;
+        let mut follower = Follower::caught_up(&server, database).await;
         run(&mut admin, &["SET SESSION binlog_row_image = MINIMAL", "UPDATE t SET v = 2 WHERE id = 1"]).await;
-        copy.until(&mut source, "the stop", |c| c.table(database, "t").stop.is_some()).await;
-        let message = copy.table(database, "t").stop.clone().unwrap();
+        follower.until("the stop", |c| c.table(database, "t").stop.is_some()).await;
+        let message = follower.table("t").stop.clone().unwrap();
         assert!(message.contains("binlog_row_image"), "{message}");
-        assert_eq!(copy.table(database, "t").ops, [('r', 1)].into());
+        assert_eq!(follower.table("t").ops, [('r', 1)].into());
     })
     .await;
 }

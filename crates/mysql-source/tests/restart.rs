@@ -1,6 +1,6 @@
 //! A source that is stopped anywhere goes on with exactly what is missing.
 
-use crate::support::{Copy, both, config, run};
+use crate::support::{Copy, Follower, both, config, run};
 use cdc_core::ChangeSource;
 use mysql_async::prelude::Queryable;
 use mysql_source::MysqlSource;
@@ -13,8 +13,7 @@ const TABLES: [&str; 3] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_after_every_batch_loses_and_doubles_nothing() {
-    both("restart", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("restart", async |server, database, mut admin| {
         run(&mut admin, &TABLES).await;
         run(
             &mut admin,
@@ -82,13 +81,9 @@ async fn a_restart_after_every_batch_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_connection_is_made_again_without_a_gap() {
-    both("killed", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("killed", async |server, database, mut admin| {
         run(&mut admin, &TABLES).await;
-        let config = config(&server, database).build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
-        copy.catch_up(&mut source, &config).await;
+        let mut follower = Follower::caught_up(&server, database).await;
         for round in 0..4 {
             run(&mut admin, &[&format!("INSERT INTO a SELECT {round} * 1000 + seq.n, 'x' FROM (WITH RECURSIVE s AS (SELECT 1 n UNION ALL SELECT n + 1 FROM s WHERE n < 500) SELECT n FROM s) seq")]).await;
             let dumps = crate::support::dumps(&mut admin).await;
@@ -98,8 +93,8 @@ async fn a_killed_connection_is_made_again_without_a_gap() {
                 let _ = admin.query_drop(format!("KILL {id}")).await;
             }
             run(&mut admin, &[&format!("UPDATE a SET v = 'y{round}' WHERE id % 10 = {round}"), "DELETE FROM a WHERE id % 97 = 1"]).await;
-            copy.catch_up(&mut source, &config).await;
-            copy.assert_equals(&server, database).await;
+            follower.catch_up().await;
+            follower.assert_equals().await;
         }
     })
     .await;
@@ -107,8 +102,7 @@ async fn a_killed_connection_is_made_again_without_a_gap() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_backlog_that_comes_at_once_is_read_without_a_gap() {
-    both("backlog", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("backlog", async |server, database, mut admin| {
         run(&mut admin, &["CREATE TABLE a (id INT PRIMARY KEY, v INT)"]).await;
         let config = config(&server, database).build().unwrap();
         let mut copy = Copy::default();
@@ -131,8 +125,7 @@ async fn a_long_backlog_that_comes_at_once_is_read_without_a_gap() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tagged_transactions_and_those_of_other_domains_are_gone_on_with() {
-    both("tags", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("tags", async |server, database, mut admin| {
         run(&mut admin, &["CREATE TABLE a (id INT PRIMARY KEY, v INT)"]).await;
         let config = config(&server, database).build().unwrap();
         let mut copy = Copy::default();

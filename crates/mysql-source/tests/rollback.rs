@@ -1,12 +1,10 @@
 //! What was rolled back is not a change, also where the server has logged it.
 
-use crate::support::{Copy, both, config, run};
-use mysql_source::MysqlSource;
+use crate::support::{Follower, both, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_were_rolled_back_are_not_yielded_though_mariadb_logs_some() {
-    both("rollback", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("rollback", async |server, database, mut admin| {
         run(
             &mut admin,
             &[
@@ -17,10 +15,8 @@ async fn rows_that_were_rolled_back_are_not_yielded_though_mariadb_logs_some() {
             ],
         )
         .await;
-        let config = config(&server, database).max_transaction_bytes(20_000).build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
-        copy.catch_up(&mut source, &config).await;
+        let mut follower = Follower::start(&server, database, |c| c.max_transaction_bytes(20_000)).await;
+        follower.catch_up().await;
 
         run(
             &mut admin,
@@ -43,9 +39,9 @@ async fn rows_that_were_rolled_back_are_not_yielded_though_mariadb_logs_some() {
             ],
         )
         .await;
-        copy.catch_up(&mut source, &config).await;
-        copy.assert_equals(&server, database).await;
-        assert_eq!(copy.table(database, "i").ops, [('c', 2), ('r', 3)].into());
+        follower.catch_up().await;
+        follower.assert_equals().await;
+        assert_eq!(follower.table("i").ops, [('c', 2), ('r', 3)].into());
 
         if !server.is_mysql() {
             // MySQL refuses a statement on a table without transactions in the middle of one.
@@ -68,9 +64,9 @@ async fn rows_that_were_rolled_back_are_not_yielded_though_mariadb_logs_some() {
                 ],
             )
             .await;
-            copy.catch_up(&mut source, &config).await;
-            copy.assert_equals(&server, database).await;
-            assert_eq!(copy.table(database, "i").ops, [('c', 4), ('r', 3)].into());
+            follower.catch_up().await;
+            follower.assert_equals().await;
+            assert_eq!(follower.table("i").ops, [('c', 4), ('r', 3)].into());
         }
 
         // More than is held of one transaction: a part is handed on before the server's change of mind is known.
@@ -85,13 +81,13 @@ async fn rows_that_were_rolled_back_are_not_yielded_though_mariadb_logs_some() {
             ],
         )
         .await;
-        copy.catch_up(&mut source, &config).await;
-        let stop = copy.table(database, "i").stop.clone();
+        follower.catch_up().await;
+        let stop = follower.table("i").stop.clone();
         match server.is_mysql() {
             true => assert_eq!(stop, None),
             false => assert!(stop.as_ref().is_some_and(|s| s.contains("was rolled back") && s.contains("resnapshot")), "{stop:?}"),
         }
-        copy.assert_equals(&server, database).await;
+        follower.assert_equals().await;
     })
     .await;
 }

@@ -1,6 +1,6 @@
 //! A shop that changes while it is read.
 
-use crate::support::{Copy, both, config, poll, run, seed};
+use crate::support::{Copy, Follower, both, config, poll, run, seed};
 
 use cdc_core::{ChangeSource, SnapshotMarker};
 use mysql_async::prelude::Queryable;
@@ -19,8 +19,7 @@ const SHOP: [&str; 4] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quiet_shop_is_read_and_followed() {
-    both("quiet", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("quiet", async |server, database, mut admin| {
         run(&mut admin, &SHOP).await;
         run(
             &mut admin,
@@ -31,15 +30,12 @@ async fn a_quiet_shop_is_read_and_followed() {
             ],
         )
         .await;
-        let config = config(&server, database).build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
-        copy.catch_up(&mut source, &config).await;
-        copy.assert_equals(&server, database).await;
+        let mut follower = Follower::caught_up(&server, database).await;
+        follower.assert_equals().await;
         use SnapshotMarker as M;
-        assert_eq!(copy.table(database, "customers").markers, [M::First, M::True, M::LastInCollection]);
-        assert_eq!(copy.table(database, "orders").markers, [M::Last]);
-        assert_eq!(copy.table(database, "notes").markers, [M::FirstInCollection, M::True, M::LastInCollection]);
+        assert_eq!(follower.table("customers").markers, [M::First, M::True, M::LastInCollection]);
+        assert_eq!(follower.table("orders").markers, [M::Last]);
+        assert_eq!(follower.table("notes").markers, [M::FirstInCollection, M::True, M::LastInCollection]);
         run(
             &mut admin,
             &[
@@ -57,11 +53,11 @@ async fn a_quiet_shop_is_read_and_followed() {
             ],
         )
         .await;
-        copy.catch_up(&mut source, &config).await;
-        copy.assert_equals(&server, database).await;
-        let customers = copy.table(database, "customers");
+        follower.catch_up().await;
+        follower.assert_equals().await;
+        let customers = follower.table("customers");
         assert_eq!(customers.ops, [('c', 1), ('d', 1), ('r', 3), ('u', 2)].into());
-        let origin = copy.origins.iter().rfind(|o| o.transaction.gtid.is_some()).unwrap();
+        let origin = follower.copy.origins.iter().rfind(|o| o.transaction.gtid.is_some()).unwrap();
         assert_ne!(origin.transaction.server_id, 0);
         assert_eq!(origin.thread.is_some(), server.is_mysql());
     })
@@ -71,8 +67,7 @@ async fn a_quiet_shop_is_read_and_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_move_while_chunks_are_read_arrive_exactly_once() {
     let seed = seed();
-    both("moving", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("moving", async |server, database, mut admin| {
         run(&mut admin, &SHOP).await;
         for i in 0..20 {
             let values: Vec<String> = (0..100).map(|j| format!("({}, 'n{j}', {j})", i * 200 + j * 2)).collect();
@@ -107,19 +102,17 @@ async fn rows_that_move_while_chunks_are_read_arrive_exactly_once() {
                 done
             }));
         }
-        let config = config(&server, database).chunk_rows(70).snapshot_threads(2).build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
-        copy.until(&mut source, "the snapshot", Copy::is_settled).await;
-        let before = copy.events();
-        copy.until(&mut source, "changes after it", |c| c.events() > before + 50).await;
+        let mut follower = Follower::start(&server, database, |c| c.chunk_rows(70).snapshot_threads(2)).await;
+        follower.until("the snapshot", Copy::is_settled).await;
+        let before = follower.copy.events();
+        follower.until("changes after it", |c| c.events() > before + 50).await;
         stop.store(true, Ordering::Relaxed);
         let mut statements = 0;
         for writer in writers {
             statements += writer.await.unwrap();
         }
-        copy.catch_up(&mut source, &config).await;
-        copy.assert_equals(&server, database).await;
+        follower.catch_up().await;
+        follower.assert_equals().await;
         assert!(statements > 50, "{statements} statements ran beside the snapshot");
     })
     .await;
@@ -127,18 +120,14 @@ async fn rows_that_move_while_chunks_are_read_arrive_exactly_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn truncate_and_new_columns_are_followed_and_what_rewrites_rows_stops_its_table_alone() {
-    both("ddl", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("ddl", async |server, database, mut admin| {
         run(&mut admin, &SHOP).await;
         run(
             &mut admin,
             &["INSERT INTO customers VALUES (1, 'Anne', 1), (2, 'Bob', 2)", "INSERT INTO order_items VALUES (1, 1, 'a')"],
         )
         .await;
-        let config = config(&server, database).build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
-        copy.catch_up(&mut source, &config).await;
+        let mut follower = Follower::caught_up(&server, database).await;
         run(
             &mut admin,
             &[
@@ -153,16 +142,16 @@ async fn truncate_and_new_columns_are_followed_and_what_rewrites_rows_stops_its_
             ],
         )
         .await;
-        copy.catch_up(&mut source, &config).await;
-        assert_eq!(copy.table(database, "notes").stop, None, "no row was updated");
+        follower.catch_up().await;
+        assert_eq!(follower.table("notes").stop, None, "no row was updated");
         run(&mut admin, &["UPDATE notes SET b = 'one'", "INSERT INTO customers VALUES (4, 'Dee', 4, NULL)"]).await;
-        copy.catch_up(&mut source, &config).await;
-        copy.assert_equals(&server, database).await;
-        let stop = copy.table(database, "orders").stop.clone().expect("orders goes on");
+        follower.catch_up().await;
+        follower.assert_equals().await;
+        let stop = follower.table("orders").stop.clone().expect("orders goes on");
         assert!(stop.contains("qty") && stop.contains("lakehouse resnapshot"), "{stop}");
-        let stop = copy.table(database, "notes").stop.clone().expect("notes goes on");
+        let stop = follower.table("notes").stop.clone().expect("notes goes on");
         assert!(stop.contains("no key"), "{stop}");
-        assert_eq!(copy.table(database, "customers").schema.as_ref().unwrap().version, 2);
+        assert_eq!(follower.table("customers").schema.as_ref().unwrap().version, 2);
 
         run(
             &mut admin,
@@ -174,19 +163,18 @@ async fn truncate_and_new_columns_are_followed_and_what_rewrites_rows_stops_its_
         )
         .await;
         poll("the new table", async || {
-            copy.catch_up(&mut source, &config).await;
-            (copy.table(database, "order_items").stop.is_none()).then_some(())
+            follower.catch_up().await;
+            (follower.table("order_items").stop.is_none()).then_some(())
         })
         .await;
-        copy.assert_equals(&server, database).await;
+        follower.assert_equals().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_two_other_modes_read_only_what_is_there_or_only_what_changes() {
-    both("modes", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("modes", async |server, database, mut admin| {
         run(&mut admin, &SHOP).await;
         run(&mut admin, &["INSERT INTO customers VALUES (1, 'Anne', 1), (2, 'Bob', 2)", "INSERT INTO notes VALUES (1, 'x')"])
             .await;
@@ -214,21 +202,18 @@ async fn the_two_other_modes_read_only_what_is_there_or_only_what_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_ordered_anew_while_its_table_is_read_loses_no_row() {
-    both("reordered", async |server, database| {
-        let mut admin = server.admin(database).await;
+    both("reordered", async |server, database, mut admin| {
         run(&mut admin, &["CREATE TABLE t (k VARCHAR(20) COLLATE utf8mb4_general_ci PRIMARY KEY, v INT)"]).await;
         let values: Vec<String> = (0..1_500).map(|i| format!("('{}{i:04}', {i})", if i % 2 == 0 { 'k' } else { 'K' })).collect();
         run(&mut admin, &[&format!("INSERT INTO t VALUES {}", values.join(","))]).await;
-        let config = config(&server, database).chunk_rows(1).build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
+        let mut follower = Follower::start(&server, database, |c| c.chunk_rows(1)).await;
         let rows = |c: &Copy| c.state.generations.first().map_or(0, |g| g.rows);
-        copy.until(&mut source, "the first rows", |c| rows(c) > 0).await;
+        follower.until("the first rows", |c| rows(c) > 0).await;
         // Before, K0001 came after k0000; now all capitals come first.
         run(&mut admin, &["ALTER TABLE t MODIFY k VARCHAR(20) COLLATE utf8mb4_bin", "INSERT INTO t VALUES ('K', -1)"]).await;
-        copy.catch_up(&mut source, &config).await;
-        assert!(copy.state.generations[0].number > 1, "the table was read before its key changed: nothing was tested");
-        copy.assert_equals(&server, database).await;
+        follower.catch_up().await;
+        assert!(follower.copy.state.generations[0].number > 1, "the table was read before its key changed: nothing was tested");
+        follower.assert_equals().await;
     })
     .await;
 }

@@ -1,8 +1,7 @@
 //! The visibility trap: a transaction is in the binary log, and with us, before any SELECT shows it.
 
-use crate::support::{Copy, Server, config, poll, run};
+use crate::support::{Follower, Server, poll, run};
 use mysql_async::prelude::Queryable;
-use mysql_source::MysqlSource;
 
 /// The server's words for: a commit waits, after it is in the log and before tables show it, for a replica that never comes.
 fn hold(server: &Server) -> (&'static str, &'static str, &'static str) {
@@ -54,18 +53,16 @@ async fn a_commit_that_is_held_between_log_and_table_while_a_chunk_is_read_is_no
         assert_eq!(visible, "old", "the server shows the row: nothing is held, and nothing is tested");
 
         // The source starts, and reads the table, while the commit hangs.
-        let config = config(&server, "t_trap").build().unwrap();
-        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
-        let mut copy = Copy::default();
-        copy.until(&mut source, "the table's columns", |c| c.tables.contains_key("t_trap.t")).await;
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(800), copy.until(&mut source, "never", |_| false)).await;
+        let mut follower = Follower::start(&server, "t_trap", |c| c).await;
+        follower.until("the table's columns", |c| c.tables.contains_key("t_trap.t")).await;
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(800), follower.until("never", |_| false)).await;
         let visible: String = admin.query_first("SELECT v FROM t WHERE id = 2").await.unwrap().unwrap();
         assert_eq!(visible, "old");
         assert!(!held.is_finished());
         run(&mut admin, &[off]).await;
         held.await.unwrap();
-        copy.catch_up(&mut source, &config).await;
-        copy.assert_equals(&server, "t_trap").await;
+        follower.catch_up().await;
+        follower.assert_equals().await;
         run(&mut admin, &["DROP DATABASE t_trap"]).await;
     }
 }

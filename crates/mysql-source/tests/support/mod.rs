@@ -1,9 +1,11 @@
 //! Real servers, and a copy of their tables that is made from nothing but what a source yields.
 
 mod copy;
+mod follower;
 mod server;
 
 pub use copy::Copy;
+pub use follower::Follower;
 pub use server::{Server, both, run};
 
 use cdc_core::TableFilter;

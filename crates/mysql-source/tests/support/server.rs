@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// A running server.
+#[derive(Clone)]
 pub struct Server {
     pub kind: &'static str,
     pub name: String,
     pub port: u16,
 }
 
-/// Runs a test on both servers, in a database of its own on each.
-pub async fn both<F: AsyncFn(Server, &str)>(name: &str, test: F) {
+/// Runs a test on both servers, in a database of its own on each, with a connection to it.
+pub async fn both<F: AsyncFn(Server, &str, Conn)>(name: &str, test: F) {
     let database = format!("t_{name}");
     for kind in ["mysql", "mariadb"] {
         if std::env::var("ONLY").is_ok_and(|only| only != kind) {
@@ -22,7 +23,8 @@ pub async fn both<F: AsyncFn(Server, &str)>(name: &str, test: F) {
         let mut admin = server.admin("").await;
         admin.query_drop(format!("DROP DATABASE IF EXISTS {database}")).await.unwrap();
         admin.query_drop(format!("CREATE DATABASE {database} CHARACTER SET utf8mb4")).await.unwrap();
-        test(server, &database).await;
+        admin.query_drop(format!("USE {database}")).await.unwrap();
+        test(server, &database, admin).await;
     }
 }
 
