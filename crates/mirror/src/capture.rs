@@ -72,13 +72,20 @@ struct History {
 #[derive(Default)]
 struct Draft {
     events: Vec<(String, RecordsBuilder)>,
-    progress: Vec<Progress>,
-    /// Progress records that no longer hold.
-    gone: Vec<ProgressKey>,
+    /// In order: of records of one key the last counts, also where it takes back what an earlier one said.
+    progress: Vec<(ProgressKey, Option<Progress>)>,
     count: u64,
 }
 
 impl Draft {
+    fn say(&mut self, progress: Progress) {
+        self.progress.push((progress.key(), Some(progress)));
+    }
+
+    fn take_back(&mut self, key: ProgressKey) {
+        self.progress.push((key, None));
+    }
+
     fn builder(&mut self, topic: &str) -> &mut RecordsBuilder {
         let at = match self.events.iter().position(|(t, _)| t == topic) {
             Some(at) => at,
@@ -222,15 +229,15 @@ impl Capture {
         for item in batch.items {
             self.item(item, &mut draft).await?;
         }
-        draft.progress.push(Progress::Position(batch.position.clone()));
+        draft.say(Progress::Position(batch.position.clone()));
         let mut appends: Vec<Append> = draft
             .events
             .into_iter()
             .filter(|(_, builder)| !builder.is_empty())
             .map(|(topic, builder)| Append { topic, partition: 0, records: builder.finish() })
             .collect();
-        let progress = progress_records(&draft.progress, &draft.gone)?;
-        self.progress_next += (draft.progress.len() + draft.gone.len()) as i64;
+        let progress = progress_records(&draft.progress)?;
+        self.progress_next += draft.progress.len() as i64;
         appends.push(Append { topic: self.router.progress_topic(), partition: 0, records: progress });
         self.draft.position = Some(batch.position);
         self.draft.events += draft.count;
@@ -265,7 +272,7 @@ impl Capture {
                     cdc_failpoint::hit("capture-at-schema-change");
                     known.next = pending; // records of this very draft are counted already
                 }
-                draft.progress.push(Progress::Schema(SchemaVersion {
+                draft.say(Progress::Schema(SchemaVersion {
                     schema: schema.as_ref().clone(),
                     topic: known.topic.clone(),
                     starts_at: known.here(),
@@ -289,7 +296,7 @@ impl Capture {
                     // A table that begins anew is no longer stopped.
                     if self.draft.stops.iter().any(|s| s.table == generation.table) {
                         self.draft.stops.retain(|s| s.table != generation.table);
-                        draft.gone.push(ProgressKey::Stop { table: generation.table.clone() });
+                        draft.take_back(ProgressKey::Stop { table: generation.table.clone() });
                     }
                 }
                 let known = self.known(&generation.table)?;
@@ -301,16 +308,16 @@ impl Capture {
                     }
                     _ => cdc_failpoint::hit("capture-at-snapshot-chunk"),
                 }
-                draft.progress.push(Progress::Generation(generation));
+                draft.say(Progress::Generation(generation));
             }
             SourceItem::CreatesAreNew { table, generation } => {
                 let here = self.known(&table)?.here();
-                draft.progress.push(Progress::Mark(Mark { table, generation, creates_are_new_from: here }));
+                draft.say(Progress::Mark(Mark { table, generation, creates_are_new_from: here }));
             }
             SourceItem::Stop(stop) => {
                 self.draft.stops.retain(|s| s.table != stop.table);
                 self.draft.stops.push(stop.clone());
-                draft.progress.push(Progress::Stop(stop));
+                draft.say(Progress::Stop(stop));
             }
             other => {
                 return Err(Error::new(
@@ -327,7 +334,7 @@ impl Capture {
         let known = self.known(table)?;
         known.history.last_barrier += 1;
         let barrier = Barrier { table: table.clone(), number: known.history.last_barrier, kind, at: known.here() };
-        draft.progress.push(Progress::Barrier(barrier));
+        draft.say(Progress::Barrier(barrier));
         Ok(())
     }
 

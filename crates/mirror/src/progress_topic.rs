@@ -149,19 +149,15 @@ impl ProgressState {
     }
 }
 
-/// Records of the topic: keys that no longer hold, then what holds now.
-pub(crate) fn progress_records(progress: &[Progress], gone: &[ProgressKey]) -> Result<Records> {
+/// Records of the topic, in this order: what holds now, or that nothing of the key does.
+pub(crate) fn progress_records(progress: &[(ProgressKey, Option<Progress>)]) -> Result<Records> {
     let mut builder = RecordsBuilder::new();
     let headers = builder.headers(&[])?;
     let fault = |e: serde_json::Error| Error::new(ErrorKind::Other, format!("a progress record cannot be written: {e}"));
-    for key in gone {
+    for (key, item) in progress {
         let key = serde_json::to_vec(key).map_err(fault)?;
-        builder.push(Some(&key), None, headers, crate::clock::now_ms())?;
-    }
-    for item in progress {
-        let key = serde_json::to_vec(&item.key()).map_err(fault)?;
-        let value = serde_json::to_vec(item).map_err(fault)?;
-        builder.push(Some(&key), Some(&value), headers, crate::clock::now_ms())?;
+        let value = item.as_ref().map(serde_json::to_vec).transpose().map_err(fault)?;
+        builder.push(Some(&key), value.as_deref(), headers, crate::clock::now_ms())?;
     }
     Ok(builder.finish())
 }

@@ -79,7 +79,7 @@ pub async fn resnapshot(config: &MirrorConfig, which: &ReadAgain) -> Result<Resn
     let all = *which == ReadAgain::All || lost.is_some();
     let mut found = Resnapshot { tables: Vec::new(), position_given_up: lost };
     let catalog = open_catalog(config).await?;
-    let mut stops = Vec::new();
+    let mut progress = Vec::new();
     for id in &wanted {
         let stopped = state.tables.get(id).and_then(|t| t.stop.as_ref());
         let table = catalog.load_table(&crate::sink::mirrored_name(id)).await.ok().flatten();
@@ -88,17 +88,20 @@ pub async fn resnapshot(config: &MirrorConfig, which: &ReadAgain) -> Result<Resn
             stopped: stopped.filter(|s| s.reason != StopReason::ReadAgain).map(|s| s.message.clone()),
             records: table.as_ref().map(crate::catalog_view::records),
         });
-        stops.push(Progress::Stop(TableStop {
+        let stop = Progress::Stop(TableStop {
             table: id.clone(),
             reason: StopReason::ReadAgain,
             message: format!("{id} is to be read again\n  → lakehouse run does it"),
             position: state.position.clone().unwrap_or_default(),
-        }));
+        });
+        progress.push((stop.key(), Some(stop)));
     }
     catalog.close().await;
-    let gone: Vec<ProgressKey> = if all { vec![ProgressKey::Position] } else { Vec::new() };
-    if !stops.is_empty() || !gone.is_empty() {
-        let records = progress_records(&stops, &gone)?;
+    if all {
+        progress.push((ProgressKey::Position, None));
+    }
+    if !progress.is_empty() {
+        let records = progress_records(&progress)?;
         let appends = vec![Append { topic, partition: 0, records }];
         fenced.producer.append(Transaction { appends }).await?;
     }

@@ -4,7 +4,7 @@ use crate::chunk::{Chunk, ChunkFailure, ChunkRange, Watermark, at_or_after};
 use crate::config::{MysqlSourceConfig, SnapshotMode};
 use crate::connection::Connection;
 use crate::event::EventReader;
-use crate::snapshot::{Described, Done, Found, Job, Jobs, Markers, Resume, new_generation};
+use crate::snapshot::{Described, Done, Found, Job, Jobs, Markers, Resume, ToDescribe, new_generation};
 use crate::snapshot_keyless::Keyless;
 use crate::stream::Stream;
 use crate::stream_log::{LogConnection, LogFailure};
@@ -82,7 +82,8 @@ impl Engine {
             if self.stream.settled() {
                 self.at_boundary()?;
             }
-            let between = self.stream.between_transactions();
+            // What was read of a transaction before the connection was lost waits for the rest of it.
+            let between = self.stream.settled();
             if between && self.is_finished() {
                 let batch = self.take_batch()?;
                 // The consumer is gone: there is nobody to tell.
@@ -214,6 +215,14 @@ impl Engine {
                 Ok(())
             }
             Found::Schemas { tables, schemas, until } => self.described(&tables, schemas, &until),
+            Found::Keys { tables, mut schemas } => {
+                for ToDescribe { table, id, .. } in tables {
+                    if self.stream.tables.get(table).is_some_and(|t| t.phase == Phase::Live) {
+                        self.check_key(table, schemas.remove(&id))?;
+                    }
+                }
+                Ok(())
+            }
             Found::Chunk { table, generation, read } => self.chunk_read(table, generation, read, done.job),
             Found::End { table, generation, at } => {
                 if let Some(t) = self.stream.tables.get_mut(table)
@@ -234,19 +243,17 @@ impl Engine {
 
     fn described(
         &mut self,
-        tables: &[(usize, TableId)],
+        tables: &[ToDescribe],
         mut schemas: BTreeMap<TableId, Described>,
         until: &LogCoordinate,
     ) -> Result<()> {
         let with_rows: BTreeSet<TableId> = schemas.iter().filter(|(_, d)| d.has_rows).map(|(id, _)| id.clone()).collect();
-        self.markers = Markers::of(&with_rows);
-        for (index, id) in tables {
+        if self.reading == 0 && self.queue.is_empty() && self.keyless.is_none() && self.keyless_queue.is_empty() {
+            self.markers = Markers::of(&with_rows);
+        }
+        for ToDescribe { table: index, id, reading } in tables {
             let Some(table) = self.stream.tables.get_mut(*index) else { continue };
-            if table.phase == Phase::Live {
-                self.check_key(*index, schemas.remove(id))?;
-                continue;
-            }
-            if table.phase != Phase::Unread {
+            if table.phase != Phase::Unread || table.reading != *reading {
                 continue;
             }
             let Some(described) = schemas.remove(id) else {
@@ -305,13 +312,11 @@ impl Engine {
         }
         if !self.stream.unread.is_empty() {
             let unread = std::mem::take(&mut self.stream.unread);
-            let tables = unread.iter().filter_map(|&i| self.stream.tables.get(i).map(|t| (i, t.id.clone()))).collect();
-            self.jobs.spawn(Job::Schemas(tables));
+            self.jobs.spawn(Job::Schemas(self.to_describe(&unread)));
         }
         let keys = std::mem::take(&mut self.stream.keys_to_check);
         if !keys.is_empty() {
-            let tables = keys.iter().filter_map(|&i| self.stream.tables.get(i).map(|t| (i, t.id.clone()))).collect();
-            self.jobs.spawn(Job::Schemas(tables));
+            self.jobs.spawn(Job::Keys(self.to_describe(&keys)));
         }
         if self.stream.watched > 0 {
             self.watched_tables()?;
@@ -327,6 +332,13 @@ impl Engine {
             }
         }
         self.keyless_step()
+    }
+
+    fn to_describe(&self, tables: &[usize]) -> Vec<ToDescribe> {
+        let described = |&table: &usize| {
+            self.stream.tables.get(table).map(|t| ToDescribe { table, id: t.id.clone(), reading: t.reading })
+        };
+        tables.iter().filter_map(described).collect()
     }
 
     fn go_on_with_recovered(&mut self) {
@@ -398,6 +410,7 @@ impl Engine {
             self.stream.out.items.push(SourceItem::Barrier { table: table.id.clone(), kind: BarrierKind::Recreate });
             table.recreated = false;
         }
+        table.was_stopped = false;
         let number = table.generation.as_ref().map_or(1, |g| g.number.saturating_add(1));
         let generation = new_generation(&table.id, number, table.estimated_rows);
         self.stream.out.items.push(SourceItem::Generation(generation.clone()));

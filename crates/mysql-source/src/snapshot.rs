@@ -20,7 +20,9 @@ use tokio::task::JoinSet;
 /// What a job found.
 pub(crate) enum Found {
     /// Columns of tables, all as of before `until`.
-    Schemas { tables: Vec<(usize, TableId)>, schemas: BTreeMap<TableId, Described>, until: LogCoordinate },
+    Schemas { tables: Vec<ToDescribe>, schemas: BTreeMap<TableId, Described>, until: LogCoordinate },
+    /// The columns that tables have now.
+    Keys { tables: Vec<ToDescribe>, schemas: BTreeMap<TableId, Described> },
     /// Rows of a chunk.
     Chunk { table: usize, generation: u64, read: Result<Chunk, ChunkFailure> },
     /// The end of the log after a snapshot's last row was read; `None` where creates are never certainly new.
@@ -41,6 +43,16 @@ pub(crate) struct Described {
     pub(crate) has_rows: bool,
 }
 
+/// A table whose columns are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct ToDescribe {
+    /// Its index.
+    pub(crate) table: usize,
+    pub(crate) id: TableId,
+    /// [`Captured::reading`](crate::stream_table::Captured::reading) when it was asked.
+    pub(crate) reading: u32,
+}
+
 /// A job's end. A connection that still works comes back.
 pub(crate) struct Done {
     pub(crate) found: Result<Found>,
@@ -52,7 +64,8 @@ pub(crate) struct Done {
 /// Something to do beside the stream.
 #[derive(Clone)]
 pub(crate) enum Job {
-    Schemas(Vec<(usize, TableId)>),
+    Schemas(Vec<ToDescribe>),
+    Keys(Vec<ToDescribe>),
     Chunk { table: usize, generation: u64, range: ChunkRange, emitted: Watermark },
     End { table: usize, id: TableId, generation: u64 },
     KeylessPlace,
@@ -129,7 +142,12 @@ async fn reopen(config: &MysqlSourceConfig, kind: ServerKind, position: &SourceP
 
 async fn work(config: &MysqlSourceConfig, mut connection: Connection, job: Job) -> Done {
     let found = match &job {
-        Job::Schemas(tables) => describe(&mut connection, config, tables).await,
+        Job::Schemas(tables) => describe(&mut connection, config, tables)
+            .await
+            .map(|(schemas, until)| Found::Schemas { tables: tables.clone(), schemas, until }),
+        Job::Keys(tables) => describe(&mut connection, config, tables)
+            .await
+            .map(|(schemas, _)| Found::Keys { tables: tables.clone(), schemas }),
         Job::Chunk { table, generation, range, emitted } => {
             let read = read_chunk(&mut connection, range, emitted).await;
             // A failed read may leave a view open or the protocol in the middle: the connection is not used again.
@@ -188,11 +206,15 @@ async fn view_at_end(connection: &mut Connection, emitted: &Watermark) -> Result
 /// A statement is in the log before the server shows what it did. Until then it keeps the table's metadata lock, so a query of the
 /// table waits for it: what was in the log before that query is shown after it. Columns that are the same before the place was
 /// read and after such a query are those of the place.
-async fn describe(connection: &mut Connection, config: &MysqlSourceConfig, tables: &[(usize, TableId)]) -> Result<Found> {
+async fn describe(
+    connection: &mut Connection,
+    config: &MysqlSourceConfig,
+    tables: &[ToDescribe],
+) -> Result<(BTreeMap<TableId, Described>, LogCoordinate)> {
     let mut before: Option<(BTreeMap<TableId, Described>, LogCoordinate)> = None;
     loop {
         let mut with_rows = BTreeSet::new();
-        for (_, id) in tables {
+        for ToDescribe { id, .. } in tables {
             let sql = format!("SELECT 1 FROM {}.{} LIMIT 1", quoted(&id.database), quoted(&id.table));
             // A table that is not there, or goes away meanwhile, has a DROP in the stream.
             if connection.rows("looking for rows", &sql).await.is_ok_and(|rows| !rows.is_empty()) {
@@ -202,7 +224,7 @@ async fn describe(connection: &mut Connection, config: &MysqlSourceConfig, table
         let known: BTreeMap<TableId, DiscoveredTable> =
             list_tables(connection, config).await?.into_iter().map(|t| (t.table.clone(), t)).collect();
         let mut schemas = BTreeMap::new();
-        for (_, id) in tables.iter().filter(|(_, id)| known.contains_key(id)) {
+        for ToDescribe { id, .. } in tables.iter().filter(|t| known.contains_key(&t.id)) {
             let schema = match read_table(connection, id).await? {
                 TableRead::Schema(schema) => Ok(schema),
                 TableRead::Unsupported(lines) => Err(lines.join("; ")),
@@ -216,7 +238,7 @@ async fn describe(connection: &mut Connection, config: &MysqlSourceConfig, table
             && earlier.len() == schemas.len()
             && earlier.iter().all(|(id, d)| schemas.get(id).is_some_and(|now| now.schema == d.schema))
         {
-            return Ok(Found::Schemas { tables: tables.to_vec(), schemas, until });
+            return Ok((schemas, until));
         }
         before = Some((schemas, connection.log_end().await?));
     }

@@ -145,11 +145,6 @@ impl Stream {
         }
     }
 
-    /// No transaction is open.
-    pub(crate) fn between_transactions(&self) -> bool {
-        self.transaction.is_none()
-    }
-
     /// No transaction is open, and none was handed on in part.
     pub(crate) fn settled(&self) -> bool {
         self.transaction.is_none() && self.skip == 0

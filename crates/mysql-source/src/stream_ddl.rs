@@ -6,7 +6,7 @@ use crate::discover::is_system_database;
 use crate::event_body::Query;
 use crate::stream::Stream;
 use crate::stream_table::{Accumulator, Captured, Phase};
-use cdc_core::{BarrierKind, Result, SourceItem, StopReason, TableId, TableSchema};
+use cdc_core::{BarrierKind, Result, SourceItem, StopReason, TableId, TableSchema, TableStop};
 use std::collections::BTreeSet;
 use std::slice::from_ref;
 use std::sync::Arc;
@@ -111,17 +111,26 @@ impl Stream {
         }
         table.rows_wanted = true;
         table.ddl = Some(ddl.to_owned());
-        table.recreated |= table.generation.is_some() || table.phase == Phase::Live || table.phase == Phase::Stopped;
-        table.was_stopped |= table.phase == Phase::Stopped;
+        // Of a table that was stopped for its columns the log has nothing that could go.
+        table.recreated |= table.in_log() && table.schema.is_some();
         table.gone = false;
-        self.read_again(index)
+        self.reread(index, "it was made anew")
     }
 
-    /// Its columns are to be read from the server; its events are of no use until then.
-    fn read_again(&mut self, index: usize) -> Result<()> {
+    /// Its columns and rows are to be read from the server; its events are of no use until then.
+    fn reread(&mut self, index: usize, why: &str) -> Result<()> {
+        let position = self.position_now();
         let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
         table.flush(&mut self.out)?;
+        if table.in_log() {
+            // The position may go on before the table does: whoever starts from there has to know.
+            let (id, reason) = (table.id.clone(), StopReason::ReadAgain);
+            let message = format!("{id} is to be read again: {why}");
+            table.was_stopped = true;
+            self.out.items.push(SourceItem::Stop(TableStop { table: id, reason, message, position }));
+        }
         table.phase = Phase::Unread;
+        table.reading = table.reading.wrapping_add(1);
         table.window = None;
         table.new_creates_after = None;
         table.mark_wanted = false;
@@ -186,9 +195,9 @@ impl Stream {
             (Phase::Keyless, _) => {
                 table.recreated = true;
                 table.rows_wanted = true;
-                return self.read_again(index);
+                return self.reread(index, "it was altered before its rows were read");
             }
-            _ => return self.read_again(index),
+            _ => return self.reread(index, "it was altered before its columns were read"),
         };
         if self.kind == ServerKind::Mariadb && mentions_cascade(ddl) {
             creates_may_be_old(table, &mut self.out)?;
@@ -216,7 +225,7 @@ impl Stream {
                 let reading = table.rows_wanted && table.generation.is_some();
                 if reading && !same_order(&schema, &new) {
                     table.recreated = true;
-                    return self.read_again(index);
+                    return self.reread(index, "its key was altered before all its rows were read");
                 }
                 table.flush(&mut self.out)?;
                 if let Some(window) = &mut table.window {

@@ -67,6 +67,8 @@ pub(crate) struct Captured {
     pub(crate) mark_wanted: bool,
     /// The log has a stop of it, until its next snapshot begins.
     pub(crate) was_stopped: bool,
+    /// Which reading of its columns counts: one that was begun earlier is of a table that is not this one any more.
+    pub(crate) reading: u32,
     /// It was dropped, renamed away or replaced.
     pub(crate) gone: bool,
     /// The statement that made its columns, if they are not handed on yet.
@@ -106,11 +108,17 @@ impl Captured {
             rows_wanted: false,
             mark_wanted: false,
             was_stopped: false,
+            reading: 0,
             gone: false,
             ddl: None,
             estimated_rows: None,
             unsent: None,
         }
+    }
+
+    /// The log says that it is followed, or was.
+    pub(crate) fn in_log(&self) -> bool {
+        matches!(self.phase, Phase::Live | Phase::Keyless | Phase::Stopped)
     }
 
     /// The log has something of it, though it is not followed yet.
