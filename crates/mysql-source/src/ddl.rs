@@ -8,6 +8,8 @@ mod apply;
 mod column;
 #[cfg(test)]
 mod conversion_tests;
+#[cfg(test)]
+mod damage_tests;
 pub(crate) mod lexer;
 pub(crate) mod parser;
 mod statement;
