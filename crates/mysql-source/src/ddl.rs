@@ -6,6 +6,10 @@
 mod alter;
 mod apply;
 mod column;
+#[cfg(test)]
+mod conversion_tests;
+#[cfg(test)]
+mod damage_tests;
 pub(crate) mod lexer;
 pub(crate) mod parser;
 mod statement;
@@ -14,7 +18,7 @@ mod tests;
 
 pub use apply::{AlterClass, Alteration};
 pub(crate) use column::DefaultClause;
-pub use statement::{AlterTable, Statement, parse_statement};
+pub use statement::{AlterTable, PartitionMove, Statement, parse_statement};
 
 use crate::event_body::Query;
 
@@ -31,6 +35,8 @@ pub struct Dialect {
     pub real_as_float: bool,
     /// Values that do not fit are refused (`sql_mode` STRICT_TRANS_TABLES or STRICT_ALL_TABLES), otherwise they are changed.
     pub strict: bool,
+    /// A CHAR is read with all of its blanks (`sql_mode` PAD_CHAR_TO_FULL_LENGTH), also where an ALTER TABLE copies it.
+    pub padded_char: bool,
     /// A TIMESTAMP column without further words is as any other (`explicit_defaults_for_timestamp`), otherwise it is NOT NULL
     /// and the first one has the current time as its default.
     pub explicit_timestamps: bool,
@@ -44,6 +50,7 @@ impl Default for Dialect {
             no_backslash_escapes: false,
             real_as_float: false,
             strict: false,
+            padded_char: false,
             explicit_timestamps: true,
         }
     }
@@ -59,6 +66,7 @@ impl Dialect {
             no_backslash_escapes: query.no_backslash_escapes(),
             real_as_float: mode & 1 != 0,
             strict: mode & (1 << 21 | 1 << 22) != 0,
+            padded_char: mode & (1 << 31) != 0,
             explicit_timestamps: query.explicit_defaults_for_timestamp.unwrap_or(true),
         }
     }

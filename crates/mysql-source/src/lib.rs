@@ -45,7 +45,7 @@ mod value;
 
 pub use config::{Clock, MysqlSourceConfig, MysqlSourceConfigBuilder, SnapshotMode, TlsMode};
 pub use connection::{ServerInfo, ServerKind, server_info};
-pub use ddl::{AlterClass, AlterTable, Alteration, Dialect, Statement, parse_statement};
+pub use ddl::{AlterClass, AlterTable, Alteration, Dialect, PartitionMove, Statement, parse_statement};
 pub use decode::RowPlan;
 pub use decode_buffers::RowBuffers;
 pub use decode_error::{DecodeError, DecodeErrorKind, DecodeResult};

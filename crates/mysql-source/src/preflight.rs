@@ -86,12 +86,7 @@ async fn log_settings(conn: &mut Connection, results: &mut Vec<CheckResult>) -> 
         format!("{persist} binlog_format = 'ROW' (sessions that are open keep their old format)"),
     ));
     let value = conn.variable("binlog_row_image").await?;
-    results.push(CheckResult::new(
-        "whole rows",
-        is(&value, "FULL") || is(&value, "FULL_NODUP"),
-        format!("binlog_row_image = {}", show(&value)),
-        format!("{persist} binlog_row_image = 'FULL'"),
-    ));
+    results.push(whole_rows(value, persist));
     let value = conn.variable("server_id").await?;
     results.push(CheckResult::new(
         "server id",
@@ -131,6 +126,16 @@ async fn log_settings(conn: &mut Connection, results: &mut Vec<CheckResult>) -> 
         ));
     }
     Ok(())
+}
+
+/// FULL_NODUP of MariaDB 11 leaves what did not change out of the new image: it is refused, too.
+fn whole_rows(row_image: Option<String>, persist: &str) -> CheckResult {
+    CheckResult::new(
+        "whole rows",
+        row_image.as_deref().is_some_and(|v| v.eq_ignore_ascii_case("FULL")),
+        format!("binlog_row_image = {}", row_image.as_deref().unwrap_or("not there")),
+        format!("{persist} binlog_row_image = 'FULL' (sessions that are open keep their old one)"),
+    )
 }
 
 async fn grants(conn: &mut Connection, config: &MysqlSourceConfig, results: &mut Vec<CheckResult>) -> Result<()> {
@@ -246,6 +251,17 @@ mod tests {
         assert!(
             grants(&["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"]).globally(&["REPLICATION SLAVE"])
         );
+    }
+
+    #[test]
+    fn every_row_image_but_the_full_one_is_refused_by_its_name() {
+        let check = |value: &str| whole_rows(Some(value.to_owned()), "SET GLOBAL");
+        assert!(check("FULL").ok && check("full").ok);
+        for value in ["FULL_NODUP", "NOBLOB", "MINIMAL"] {
+            let result = check(value);
+            assert!(!result.ok && result.found.ends_with(value), "{result:?}");
+            assert!(result.fix.is_some_and(|fix| fix.starts_with("SET GLOBAL binlog_row_image = 'FULL'")));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What statements of the log do to the captured tables.
 
 use crate::connection::ServerKind;
-use crate::ddl::{AlterClass, AlterTable, Dialect, Statement, parse_statement};
+use crate::ddl::{AlterClass, AlterTable, Dialect, PartitionMove, Statement, parse_statement};
 use crate::discover::is_system_database;
 use crate::event_body::Query;
 use crate::stream::Stream;
@@ -70,6 +70,7 @@ impl Stream {
                 "rows were changed by a statement that was logged as text",
                 "set binlog_format = 'ROW' on the server and in all sessions",
             )?,
+            Statement::Function => self.unseen_anywhere(&text)?,
             Statement::Unreadable { reason } => self.unseen(
                 &text,
                 StopReason::UnknownDdl,
@@ -182,23 +183,52 @@ impl Stream {
         Ok(())
     }
 
+    /// A table that is followed, and its columns. One that waits to be read is read anew, as a statement has changed it.
+    fn live_or_reread(&mut self, id: &TableId) -> Result<Option<(usize, Arc<TableSchema>)>> {
+        let Some(index) = self.index_of(id) else { return Ok(None) };
+        let Some(table) = self.tables.get_mut(index) else { return Ok(None) };
+        match (&table.phase, &table.schema) {
+            (Phase::Stopped | Phase::Absent, _) => return Ok(None),
+            (Phase::Live, Some(schema)) => return Ok(Some((index, Arc::clone(schema)))),
+            (Phase::Keyless, _) => {
+                table.recreated = true;
+                table.rows_wanted = true;
+            }
+            _ => {}
+        }
+        self.reread(index, "it was altered before its rows were read")?;
+        Ok(None)
+    }
+
+    /// The other table of an ALTER TABLE that moves a partition of `partitioned`, which need not be captured.
+    fn partition_moved(&mut self, moved: &PartitionMove, partitioned: &TableId, ddl: &str) -> Result<()> {
+        match moved {
+            PartitionMove::FromTable(table) => {
+                self.gone(from_ref(table), &[], &format!("it became a partition of {partitioned}"))
+            }
+            PartitionMove::ToTable(table) => self.created(table, false, ddl),
+            PartitionMove::Exchange(table) => {
+                let Some((index, _)) = self.live_or_reread(table)? else { return Ok(()) };
+                let what = format!(
+                    "it exchanged its rows with a partition of {partitioned} without any row event. The statement was: {}",
+                    shortened(ddl)
+                );
+                let way = format!("read it again: lakehouse resnapshot {table}");
+                self.stop(index, StopReason::RowsChangedByDdl, &what, &[&way])
+            }
+        }
+    }
+
     fn altered(&mut self, alter: &AlterTable, ddl: &str) -> Result<()> {
         if let Some(to) = alter.renamed_to.as_ref().filter(|to| **to != alter.table) {
             self.gone(from_ref(&alter.table), from_ref(to), "it was renamed")?;
             return self.created(to, false, ddl);
         }
-        let Some(index) = self.index_of(&alter.table) else { return Ok(()) };
+        if let Some(moved) = &alter.partition {
+            self.partition_moved(moved, &alter.table, ddl)?;
+        }
+        let Some((index, schema)) = self.live_or_reread(&alter.table)? else { return Ok(()) };
         let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
-        let schema = match (&table.phase, &table.schema) {
-            (Phase::Stopped | Phase::Absent, _) => return Ok(()),
-            (Phase::Live, Some(schema)) => Arc::clone(schema),
-            (Phase::Keyless, _) => {
-                table.recreated = true;
-                table.rows_wanted = true;
-                return self.reread(index, "it was altered before its rows were read");
-            }
-            _ => return self.reread(index, "it was altered before its columns were read"),
-        };
         if self.kind == ServerKind::Mariadb && mentions_cascade(ddl) {
             creates_may_be_old(table, &mut self.out)?;
         }
@@ -255,6 +285,21 @@ impl Stream {
                 &[&resnapshot],
             ),
         }
+    }
+
+    /// A stored function has changed rows of tables that no event names.
+    fn unseen_anywhere(&mut self, statement: &str) -> Result<()> {
+        for index in 0..self.tables.len() {
+            if self.tables.get(index).is_some_and(|t| t.phase == Phase::Live) {
+                let what = format!(
+                    "a stored function that was logged as text changed rows, and no one tells of which table. The statement was: {}",
+                    shortened(statement)
+                );
+                let way = "set binlog_format = 'ROW' on the server and in all sessions, then read the table again: lakehouse resnapshot";
+                self.stop(index, StopReason::RowsChangedByDdl, &what, &[way])?;
+            }
+        }
+        Ok(())
     }
 
     /// Something happened that no row event tells: every captured table that the statement names stops.

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod ddl;
 mod odd;
 mod reader;
 mod refusals;

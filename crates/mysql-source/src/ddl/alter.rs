@@ -3,7 +3,7 @@
 use super::Dialect;
 use super::column::{ColumnDefinition, DefaultClause, Position, references};
 use super::parser::Parser;
-use super::statement::table_name;
+use super::statement::{PartitionMove, table_name, wait_option};
 use crate::decode_error::{DecodeError, DecodeResult};
 use crate::types::canonical_charset;
 use cdc_core::TableId;
@@ -42,6 +42,7 @@ pub(crate) enum Clause {
     DropPrimaryKey,
     DropIndex(String),
     RenameTo(TableId),
+    Partition(PartitionMove),
     /// CONVERT TO CHARACTER SET.
     Convert(String),
     DefaultCharset(String),
@@ -83,37 +84,35 @@ pub(crate) fn clauses(
     Ok(reader.out)
 }
 
-/// The clause of a CREATE INDEX or DROP INDEX, whole statement.
-pub(crate) fn index_clause(p: &mut Parser<'_>) -> DecodeResult<Clause> {
+/// The clauses of a CREATE INDEX or DROP INDEX, whole statement.
+pub(crate) fn index_clauses(p: &mut Parser<'_>) -> DecodeResult<Vec<Clause>> {
     if p.accept("DROP") {
         p.accept("INDEX");
         p.accept_all(&["IF", "EXISTS"]);
-        return Ok(Clause::DropIndex(p.name()?));
+        return Ok(vec![Clause::DropIndex(p.name()?)]);
     }
+    p.accept("CREATE");
+    let replaces = p.accept_all(&["OR", "REPLACE"]);
     let mut unique = false;
-    while p.peek().is_some_and(|t| !t.is("INDEX")) {
-        unique |= p.accept("UNIQUE");
-        if p.peek().is_some_and(|t| !t.is("INDEX")) {
-            p.next();
-        }
+    while !p.at_end() && !p.accept("INDEX") {
+        unique |= p.peek().is_some_and(|t| t.is("UNIQUE"));
+        p.next();
     }
+    p.accept_all(&["IF", "NOT", "EXISTS"]);
+    let name = p.name()?;
     while p.peek().is_some_and(|t| !t.is("ON")) {
         p.next();
     }
     p.next();
     table_name(p, "")?;
     let parts = key_parts(p)?;
-    Ok(if unique { Clause::AddUnique(parts) } else { Clause::NoEffect })
+    let added = if unique { Clause::AddUnique(parts) } else { Clause::NoEffect };
+    Ok(if replaces { vec![Clause::DropIndex(name), added] } else { vec![added] })
 }
 
 impl Reader<'_, '_> {
     fn all(&mut self) -> DecodeResult<()> {
-        // MariaDB: WAIT n, NOWAIT
-        if self.p.accept("WAIT") {
-            self.p.accept_number();
-        } else {
-            self.p.accept("NOWAIT");
-        }
+        wait_option(self.p);
         while !self.p.at_end() {
             if self.p.accept_symbol(',') || self.p.accept_symbol(';') {
                 continue;
@@ -149,8 +148,15 @@ impl Reader<'_, '_> {
             return self.rename();
         }
         if self.p.accept("CONVERT") {
-            if self.p.accept("PARTITION") || self.p.accept("TABLE") {
-                return self.rest(Clause::RowsChanged("a partition becomes a table, or a table a partition"));
+            if self.p.accept("TABLE") {
+                let table = table_name(self.p, self.database)?;
+                return self.rest(Clause::Partition(PartitionMove::FromTable(table)));
+            }
+            if self.p.accept("PARTITION") {
+                self.p.name()?;
+                self.words(&["TO", "TABLE"])?;
+                let table = table_name(self.p, self.database)?;
+                return self.rest(Clause::Partition(PartitionMove::ToTable(table)));
             }
             self.p.accept("TO");
             if !(self.p.accept_all(&["CHARACTER", "SET"]) || self.p.accept_all(&["CHAR", "SET"]) || self.p.accept("CHARSET")) {
@@ -174,6 +180,10 @@ impl Reader<'_, '_> {
     fn rest(&mut self, clause: Clause) -> DecodeResult<()> {
         while self.p.next().is_some() {}
         self.push(clause)
+    }
+
+    fn words(&mut self, keywords: &[&str]) -> DecodeResult<()> {
+        if self.p.accept_all(keywords) { Ok(()) } else { Err(self.p.unexpected(&keywords.join(" "))) }
     }
 
     /// A name or a string.
@@ -354,17 +364,36 @@ impl Reader<'_, '_> {
         self.push(Clause::RenameTo(to))
     }
 
+    /// A RANGE cannot become smaller. The rows of values that a LIST has no more are gone without an error, on both servers.
+    fn reorganize(&mut self) -> DecodeResult<()> {
+        let mut lists = false;
+        while self.p.next().is_some() {
+            lists |= self.p.accept_all(&["VALUES", "IN"]);
+        }
+        self.push(match lists {
+            true => Clause::RowsChanged("rows of values that no partition has any more are gone"),
+            false => Clause::NoEffect,
+        })
+    }
+
     fn partitions_and_options(&mut self) -> DecodeResult<()> {
-        if self.p.accept_any(&["TRUNCATE", "EXCHANGE"]).is_some() {
+        if self.p.accept("EXCHANGE") {
+            self.words(&["PARTITION"])?;
+            self.p.name()?;
+            self.words(&["WITH", "TABLE"])?;
+            let table = table_name(self.p, self.database)?;
+            return self.rest(Clause::Partition(PartitionMove::Exchange(table)));
+        }
+        if self.p.accept("REORGANIZE") {
+            return self.reorganize();
+        }
+        if self.p.accept("TRUNCATE") {
             return self.rest(Clause::RowsChanged("the rows of a partition go without row events"));
         }
         if self.p.accept_any(&["DISCARD", "IMPORT"]).is_some() {
             return self.rest(Clause::RowsChanged("the table's file is taken away or replaced"));
         }
-        if self
-            .p
-            .accept_any(&["PARTITION", "COALESCE", "REORGANIZE", "REBUILD", "OPTIMIZE", "ANALYZE", "CHECK", "REPAIR"])
-            .is_some()
+        if self.p.accept_any(&["PARTITION", "COALESCE", "REBUILD", "OPTIMIZE", "ANALYZE", "CHECK", "REPAIR"]).is_some()
             || self.p.accept_all(&["REMOVE", "PARTITIONING"])
         {
             return self.rest(Clause::NoEffect);
@@ -378,6 +407,21 @@ impl Reader<'_, '_> {
         if self.p.accept_any(&["ENABLE", "DISABLE"]).is_some() || self.p.accept_any(&["WITH", "WITHOUT"]).is_some() {
             self.p.next(); // KEYS, VALIDATION
             return self.push(Clause::NoEffect);
+        }
+        if self.p.accept("ENGINE") {
+            self.p.accept_symbol('=');
+            let engine = self.word()?;
+            return self.push(match keeps_rows(&engine) {
+                true => Clause::NoEffect,
+                false => Clause::RowsChanged("the new engine may not keep the rows"),
+            });
+        }
+        if self.p.accept_any(&["UNION", "CONNECTION"]).is_some() {
+            self.p.accept_symbol('=');
+            if self.p.accept_parentheses()?.is_none() {
+                self.p.next();
+            }
+            return self.push(Clause::RowsChanged("the rows come from elsewhere"));
         }
         self.p.accept("DEFAULT");
         if self.p.accept_all(&["CHARACTER", "SET"]) || self.p.accept_all(&["CHAR", "SET"]) || self.p.accept("CHARSET") {
@@ -398,13 +442,11 @@ impl Reader<'_, '_> {
         const OPTIONS: &[&str] = &[
             "ALGORITHM",
             "LOCK",
-            "ENGINE",
             "AUTO_INCREMENT",
             "AVG_ROW_LENGTH",
             "CHECKSUM",
             "TABLE_CHECKSUM",
             "COMPRESSION",
-            "CONNECTION",
             "DELAY_KEY_WRITE",
             "ENCRYPTION",
             "ENCRYPTED",
@@ -423,7 +465,6 @@ impl Reader<'_, '_> {
             "STATS_PERSISTENT",
             "STATS_SAMPLE_PAGES",
             "TABLESPACE",
-            "UNION",
             "AUTOEXTEND_SIZE",
             "PAGE_CHECKSUM",
             "PAGE_COMPRESSED",
@@ -440,6 +481,25 @@ impl Reader<'_, '_> {
         }
         Err(self.p.unexpected("a clause of ALTER TABLE"))
     }
+}
+
+/// The engine stores what it is given. BLACKHOLE does not, others show tables that are elsewhere.
+fn keeps_rows(engine: &str) -> bool {
+    const ENGINES: &[&str] = &[
+        "INNODB",
+        "MYISAM",
+        "ARIA",
+        "ROCKSDB",
+        "TOKUDB",
+        "NDB",
+        "NDBCLUSTER",
+        "ARCHIVE",
+        "CSV",
+        "MEMORY",
+        "HEAP",
+        "COLUMNSTORE",
+    ];
+    ENGINES.iter().any(|known| engine.eq_ignore_ascii_case(known))
 }
 
 /// `(a, b(10), (expression) DESC)`, also after USING.

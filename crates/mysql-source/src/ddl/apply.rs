@@ -1,10 +1,11 @@
 //! What an ALTER TABLE does to rows and columns.
 
+use super::Dialect;
 use super::alter::{self, Clause, KeyPart};
 use super::column::{ColumnDefinition, DefaultClause, Position, set_default};
 use super::lexer::tokens;
 use super::parser::Parser;
-use super::statement::AlterTable;
+use super::statement::{AlterTable, PartitionMove};
 use crate::decode_error::{DecodeError, DecodeResult};
 use crate::value::Literal;
 use cdc_core::{Column, LogicalType, TableSchema, Value};
@@ -50,7 +51,7 @@ impl AlterTable {
             dropped_indexes: Vec::new(),
             key_dropped: false,
             new_primary_key: None,
-            strict: self.dialect.strict,
+            dialect: self.dialect,
         };
         if let Err(e) = self.clauses(schema).and_then(|clauses| work.all(&clauses)) {
             work.raise(AlterClass::Unknown, e.to_string());
@@ -70,27 +71,23 @@ impl AlterTable {
     fn clauses(&self, schema: &TableSchema) -> DecodeResult<Vec<Clause>> {
         let tokens = tokens(&self.sql, self.dialect);
         let mut p = Parser::new(&tokens);
-        if p.accept_all(&["SET", "STATEMENT"]) {
-            while p.peek().is_some_and(|t| !t.is("FOR")) {
-                p.next();
-            }
+        p.skip_set_statement();
+        if !p.accept("ALTER") {
+            return alter::index_clauses(&mut p);
+        }
+        let mut ignore = false;
+        while !p.at_end() && !p.accept("TABLE") {
+            ignore |= p.peek().is_some_and(|t| t.is("IGNORE"));
             p.next();
         }
-        if p.peek().is_some_and(|t| !t.is("ALTER")) {
-            let drop = p.peek().is_some_and(|t| t.is("DROP"));
-            if !drop {
-                p.next(); // CREATE
-            }
-            return Ok(vec![alter::index_clause(&mut p)?]);
-        }
-        p.next();
-        while p.peek().is_some_and(|t| !t.is("TABLE")) {
-            p.next();
-        }
-        p.next();
         p.accept_all(&["IF", "EXISTS"]);
-        super::statement::table_name(&mut p, &self.table.database)?;
-        alter::clauses(&mut p, &self.sql, &self.table.database, schema.charset.as_deref(), self.dialect)
+        super::statement::table_name(&mut p, &self.database)?;
+        let mut clauses = alter::clauses(&mut p, &self.sql, &self.database, schema.charset.as_deref(), self.dialect)?;
+        if ignore {
+            // Of MariaDB: of a new unique key, a CHECK, a partitioning, a smaller type.
+            clauses.push(Clause::RowsChanged("ALTER IGNORE leaves out or changes rows that do not fit"));
+        }
+        Ok(clauses)
     }
 }
 
@@ -102,7 +99,7 @@ struct Work {
     dropped_indexes: Vec<String>,
     key_dropped: bool,
     new_primary_key: Option<Vec<String>>,
-    strict: bool,
+    dialect: Dialect,
 }
 
 impl Work {
@@ -119,6 +116,14 @@ impl Work {
         match clause {
             Clause::NoEffect | Clause::RenameTo(_) => {}
             Clause::RowsChanged(why) => self.raise(AlterClass::RowsChanged, *why),
+            Clause::Partition(moved) => self.raise(
+                AlterClass::RowsChanged,
+                match moved {
+                    PartitionMove::Exchange(other) => format!("a partition and the table {other} exchange their rows"),
+                    PartitionMove::FromTable(other) => format!("the table {other} becomes a partition"),
+                    PartitionMove::ToTable(other) => format!("a partition becomes the table {other}"),
+                },
+            ),
             Clause::TableComment(comment) => self.schema.comment = Some(comment.clone()).filter(|c| !c.is_empty()),
             Clause::DefaultCharset(charset) => self.schema.charset = Some(charset.clone()),
             Clause::Convert(charset) => {
@@ -268,11 +273,17 @@ impl Work {
             new.nullable = false;
             set_default(&mut new, &definition.default);
         }
-        if let Some(why) = changes_values(&old, &new, self.strict) {
+        if let Some(why) = changes_values(&old, &new, self.dialect) {
             self.raise(AlterClass::RowsChanged, format!("column {}: {why}", old.name));
+        }
+        if self.schema.columns.iter().any(|c| c.generated.is_some()) && !computes_alike(&old, &new) {
+            self.raise(AlterClass::RowsChanged, format!("what is computed from column {} may change with its type", old.name));
         }
         if definition.primary {
             self.primary_key(&[KeyPart { column: Some(old.name.clone()), prefix: false }])?;
+        }
+        if definition.unique && !definition.nullable {
+            self.unique_key(&[KeyPart { column: Some(old.name.clone()), prefix: false }]);
         }
         if *position == Position::Unsaid {
             if let Some(place) = self.schema.columns.get_mut(at) {
@@ -358,26 +369,34 @@ fn implied_default(logical: &LogicalType) -> Option<Value> {
 }
 
 /// Why a column's old values do not stay as they are, if they do not.
-fn changes_values(old: &Column, new: &Column, strict: bool) -> Option<String> {
-    if old.generated != new.generated || (new.generated.is_some() && old.logical_type != new.logical_type) {
-        return Some("it is generated in another way".to_owned());
+fn changes_values(old: &Column, new: &Column, dialect: Dialect) -> Option<String> {
+    // The expression of before is not known.
+    if old.generated.is_some() || new.generated.is_some() {
+        return Some("it may be computed in another way".to_owned());
     }
     if new.auto_increment && !old.auto_increment {
         return Some("zeros get numbers".to_owned());
     }
-    if old.nullable && !new.nullable && !strict {
-        return Some("NULL becomes a value (NOT NULL outside of strict mode)".to_owned());
+    if old.nullable && !new.nullable {
+        if !dialect.strict {
+            return Some("NULL becomes a value (NOT NULL outside of strict mode)".to_owned());
+        }
+        if dialect.mariadb && matches!(new.logical_type, LogicalType::TimestampTz { .. }) {
+            return Some("NULL becomes the current time".to_owned());
+        }
     }
-    if widens(old, new) {
+    if widens(old, new, dialect) {
         None
     } else {
         Some(format!("values may change from {} to {}", old.native.declaration, new.native.declaration))
     }
 }
 
-/// True if every value of the old type is the same value, in the same or a promoted Iceberg type, under the new one.
-fn widens(old: &Column, new: &Column) -> bool {
+/// True if every value of the old type is the same value, in the same or a promoted Iceberg type, under the new one. What is
+/// said of servers was tried on MySQL 9.7 and MariaDB 10.11.
+fn widens(old: &Column, new: &Column, dialect: Dialect) -> bool {
     use LogicalType as L;
+    let same_digits = (old.native.length, old.native.scale) == (new.native.length, new.native.scale);
     match (&old.logical_type, &new.logical_type) {
         (L::Integer { bits: a, unsigned: false }, L::Integer { bits: b, unsigned: false })
         | (L::Integer { bits: a, unsigned: true }, L::Integer { bits: b, unsigned: true }) => {
@@ -387,13 +406,15 @@ fn widens(old: &Column, new: &Column) -> bool {
         (L::Decimal { precision: p, scale: s }, L::Decimal { precision: q, scale: t }) => {
             s == t && p <= q && (*q <= 38 || p == q || *p > 38) && unsigned(old) == unsigned(new)
         }
-        (L::Float, L::Float) | (L::Double, L::Double) | (L::Float, L::Double) => {
-            // FLOAT(7,3) rounds.
-            (new.native.length.is_none() || (old.native.length, old.native.scale) == (new.native.length, new.native.scale))
-                && unsigned(old) == unsigned(new)
+        // FLOAT(7,3) rounds, and DOUBLE(7,3) rounds what FLOAT(7,3) could not hold exactly.
+        (L::Float, L::Float) | (L::Double, L::Double) => {
+            (new.native.length.is_none() || same_digits) && unsigned(old) == unsigned(new)
         }
+        (L::Float, L::Double) => new.native.length.is_none() && unsigned(old) == unsigned(new),
         (L::Bits { length: a }, L::Bits { length: b }) => a == b,
-        (L::String, L::String) => same_text(old, new) && longest_text(old, new) <= text_length(new),
+        (L::String, L::String) => {
+            same_text(old, new) && same_blanks(old, new, dialect) && longest_text(old, new) <= text_length(new)
+        }
         // BINARY(n) pads to n.
         (L::Binary, L::Binary) => match (old.native.name.as_str(), new.native.name.as_str()) {
             ("BINARY", "BINARY") => old.native.length == new.native.length,
@@ -401,14 +422,48 @@ fn widens(old: &Column, new: &Column) -> bool {
             _ => text_length(old) <= text_length(new),
         },
         (L::Enum { values: a }, L::Enum { values: b }) | (L::Set { values: a }, L::Set { values: b }) => {
-            b.starts_with(a) && same_text(old, new)
+            b.starts_with(a) && same_text(old, new) && (dialect.strict || told_apart(old, new, b))
         }
+        // MySQL copies it by way of the session's time zone: of the hour that is there twice one is lost.
+        (L::TimestampTz { fraction: a }, L::TimestampTz { fraction: b }) if !dialect.mariadb => a == b,
         (L::Time { fraction: a }, L::Time { fraction: b })
         | (L::Timestamp { fraction: a }, L::Timestamp { fraction: b })
         | (L::TimestampTz { fraction: a }, L::TimestampTz { fraction: b }) => a <= b,
         (L::Geometry { point: a }, L::Geometry { point: b }) => a == b && old.native.name == new.native.name,
+        // YEAR(2) of MariaDB shows two digits, and 1901 and 2001 as the same.
+        (L::Year, L::Year) => old.native.length.unwrap_or(4) == new.native.length.unwrap_or(4),
+        (L::Vector, L::Vector) => dimensions(old) <= dimensions(new),
         (a, b) => a == b,
     }
+}
+
+/// A CHAR has no blanks at its end, and gets them where it is copied under PAD_CHAR_TO_FULL_LENGTH.
+fn same_blanks(old: &Column, new: &Column, dialect: Dialect) -> bool {
+    match (old.native.name.as_str(), new.native.name.as_str()) {
+        ("CHAR", "CHAR") => true,
+        ("CHAR", _) => !dialect.padded_char,
+        (_, "CHAR") => false,
+        _ => true,
+    }
+}
+
+/// Values of an ENUM or SET stay what they are under another collation, too: values are copied by their text, and outside of
+/// strict mode 'A' becomes 'a' where both are one.
+fn told_apart(old: &Column, new: &Column, values: &[String]) -> bool {
+    let plain: std::collections::BTreeSet<String> = values.iter().map(|v| v.to_ascii_lowercase()).collect();
+    let same = old.native.collation.is_some() && old.native.collation == new.native.collation;
+    same || (plain.len() == values.len() && plain.iter().all(|v| v.is_ascii()))
+}
+
+/// What is computed from the column's values stays what it is: texts and numbers of another form may show it.
+fn computes_alike(old: &Column, new: &Column) -> bool {
+    let integer = |c: &Column| matches!(c.logical_type, LogicalType::Integer { .. }) && !c.native.name.contains("ZEROFILL");
+    let same = old.logical_type == new.logical_type && old.native == new.native;
+    same || (integer(old) && integer(new) && unsigned(old) == unsigned(new))
+}
+
+fn dimensions(column: &Column) -> u32 {
+    column.native.length.unwrap_or(2048)
 }
 
 fn unsigned(column: &Column) -> bool {

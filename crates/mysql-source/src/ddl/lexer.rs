@@ -43,7 +43,7 @@ impl Token<'_> {
 /// All tokens of a statement, without comments. Versioned comments (`/*!50100 ... */`, MariaDB's `/*M! ... */`) that the server
 /// executes are read as if they were none. A quote or comment that does not end goes to the end of the statement.
 pub(crate) fn tokens(sql: &str, dialect: Dialect) -> Vec<Token<'_>> {
-    let mut lexer = Lexer { sql, at: 0, dialect, versioned: 0 };
+    let mut lexer = Lexer { sql, at: 0, dialect, versioned: 0, after_name: None };
     std::iter::from_fn(|| lexer.next()).collect()
 }
 
@@ -53,6 +53,8 @@ struct Lexer<'a> {
     dialect: Dialect,
     /// How many executed comments are open.
     versioned: usize,
+    /// Where the last name ended, and then the dot directly behind it.
+    after_name: Option<usize>,
 }
 
 impl<'a> Lexer<'a> {
@@ -69,6 +71,10 @@ impl<'a> Lexer<'a> {
         let rest = self.rest();
         let first = rest.chars().next()?;
         let start = self.at;
+        // `shop.2024_orders`, `shop.1e5`: what is joined to a name by a dot is a name, whatever it looks like.
+        let joined = self.after_name.take() == Some(start);
+        let names_on = |c: char| c == '.' && joined && rest.get(1..).is_some_and(|r| r.starts_with(is_word));
+        let after_dot = joined && self.sql.get(..start).is_some_and(|s| s.ends_with('.'));
         let (kind, text) = match first {
             '`' => (Kind::Quoted, self.quoted('`', false)),
             '"' if self.dialect.ansi_quotes => (Kind::Quoted, self.quoted('"', false)),
@@ -76,11 +82,12 @@ impl<'a> Lexer<'a> {
             c if is_word(c) => {
                 let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
                 let word = rest.get(..length).unwrap_or("");
-                match number_length(rest, word) {
+                match number_length(rest, word).filter(|_| !after_dot) {
                     Some(n) => (Kind::Number, self.plain(n)),
                     None => (Kind::Word, self.plain(length)),
                 }
             }
+            c if names_on(c) => (Kind::Symbol, self.plain(1)),
             '.' if rest.get(1..).is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit())) => {
                 let digits = rest.get(1..).unwrap_or("");
                 let length = 1 + digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
@@ -88,6 +95,9 @@ impl<'a> Lexer<'a> {
             }
             c => (Kind::Symbol, self.plain(c.len_utf8())),
         };
+        if matches!(kind, Kind::Word | Kind::Quoted) || names_on(first) {
+            self.after_name = Some(self.at);
+        }
         Some(Token { kind, text, start, end: self.at })
     }
 
@@ -100,7 +110,7 @@ impl<'a> Lexer<'a> {
     fn skip_blanks(&mut self) {
         loop {
             let rest = self.rest();
-            if let Some(c) = rest.chars().next().filter(|c| c.is_whitespace()) {
+            if let Some(c) = rest.chars().next().filter(|&c| is_blank(c)) {
                 self.at = self.at.saturating_add(c.len_utf8());
             } else if rest.starts_with('#') || is_dash_comment(rest) {
                 self.skip_to(rest.find('\n'));
@@ -191,9 +201,14 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$' || c >= '\u{80}'
 }
 
+/// Other blanks of Unicode, as the no-break space, are letters to the servers.
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
+}
+
 /// `--` begins a comment only before a blank.
 fn is_dash_comment(rest: &str) -> bool {
-    rest.strip_prefix("--").is_some_and(|r| r.is_empty() || r.starts_with(|c: char| c.is_whitespace() || c.is_control()))
+    rest.strip_prefix("--").is_some_and(|r| r.is_empty() || r.starts_with(|c: char| is_blank(c) || c.is_ascii_control()))
 }
 
 /// The length of the number that begins here; `None` if `word` is a name (names may begin with digits) or `0x` and `0b`
@@ -213,7 +228,8 @@ fn number_length(rest: &str, word: &str) -> Option<usize> {
         let sign = usize::from(matches!(bytes.get(length + 1), Some(b'+' | b'-')));
         let exponent = digits(length + 1 + sign);
         if exponent > 0 {
-            length += 1 + sign + exponent;
+            // `1e5x` is a number and a word, unlike `1x`.
+            return Some(length + 1 + sign + exponent);
         }
     }
     (length >= word.len()).then_some(length)
@@ -244,10 +260,40 @@ mod tests {
             ("1 1.5 1. 1e5 .5 2nd 0x1F", "n:1 n:1.5 n:1. n:1e5 n:.5 w:2nd w:0x1F"),
             ("db.`t-1`(x)", "w:db s:. q:t-1 s:( w:x s:)"),
             ("naïve 表", "w:naïve w:表"),
+            ("\u{a0}t\u{3000} b", "w:\u{a0}t\u{3000} w:b"),
             ("'not ended", "t:not ended"),
             ("''", "t:"),
         ] {
             assert_eq!(lex(sql, my), expected, "{sql}");
+        }
+    }
+
+    /// Each was tried as a table's name on MySQL 9.7 and MariaDB 10.11; what they refuse is left out.
+    #[test]
+    fn names_may_begin_with_digits_and_anything_may_follow_a_dot() {
+        for (sql, expected) in [
+            ("2024_orders", "w:2024_orders"),
+            ("shop.2024_orders", "w:shop s:. w:2024_orders"),
+            ("shop . 2024_orders", "w:shop s:. w:2024_orders"),
+            ("shop. 2024_orders", "w:shop s:. w:2024_orders"),
+            ("`shop`.`2024_orders`", "q:shop s:. q:2024_orders"),
+            ("shop.2024", "w:shop s:. w:2024"),
+            ("shop.1e5", "w:shop s:. w:1e5"),
+            ("shop.1e5x", "w:shop s:. w:1e5x"),
+            ("shop.0x1F", "w:shop s:. w:0x1F"),
+            ("shop.1é2", "w:shop s:. w:1é2"),
+            ("2db.1t", "w:2db s:. w:1t"),
+            ("2db.1t.2c", "w:2db s:. w:1t s:. w:2c"),
+            ("1ea10 1e 0xg 0x 0b2 0X1F 1$ $1 a$b 1é 1_", "w:1ea10 w:1e w:0xg w:0x w:0b2 w:0X1F w:1$ w:$1 w:a$b w:1é w:1_"),
+            // Numbers all the same.
+            (
+                "1e5 1e+5 1E-5x 1.5e3 DEFAULT .5, (.5) =.5",
+                "n:1e5 n:1e+5 n:1E-5 w:x n:1.5e3 w:DEFAULT n:.5 s:, s:( n:.5 s:) s:= n:.5",
+            ),
+        ] {
+            for mariadb in [false, true] {
+                assert_eq!(lex(sql, Dialect { mariadb, ..Dialect::default() }), expected, "{sql}");
+            }
         }
     }
 

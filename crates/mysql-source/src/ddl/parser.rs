@@ -66,6 +66,19 @@ impl<'t> Parser<'t> {
         found
     }
 
+    /// Past `SET STATEMENT variable = value, ... FOR` of MariaDB, if that comes next.
+    pub(crate) fn skip_set_statement(&mut self) {
+        if !self.accept_all(&["SET", "STATEMENT"]) {
+            return;
+        }
+        while !self.at_end() && !self.accept("FOR") {
+            // Functions have a FOR of their own: SUBSTRING(x FROM 1 FOR 2).
+            if !matches!(self.accept_parentheses(), Ok(Some(_))) {
+                self.next();
+            }
+        }
+    }
+
     pub(crate) fn accept_text(&mut self) -> Option<&'t str> {
         self.accept_kind(Kind::Text)
     }

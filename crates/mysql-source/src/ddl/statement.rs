@@ -50,6 +50,9 @@ pub enum Statement {
     AlterDatabase(String),
     /// INSERT, UPDATE, DELETE and the like: changes that are not in row events (a session with `binlog_format=STATEMENT`).
     Data,
+    /// A stored function that changed rows, in such a session: both servers log `SELECT f()`, however it was called, and name no
+    /// table.
+    Function,
     /// Of no concern for rows and columns: users, views, routines, maintenance.
     Irrelevant,
     /// It is about tables, but could not be read.
@@ -66,8 +69,23 @@ pub struct AlterTable {
     pub table: TableId,
     /// Its name afterwards, if it changes.
     pub renamed_to: Option<TableId>,
+    /// The other table, if rows go from one to the other.
+    pub partition: Option<PartitionMove>,
+    /// The session's, in which names without one are.
+    pub(super) database: String,
     pub(super) sql: String,
     pub(super) dialect: Dialect,
+}
+
+/// How the rows of a whole partition go to or come from another table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartitionMove {
+    /// EXCHANGE PARTITION ... WITH TABLE: both have other rows afterwards.
+    Exchange(TableId),
+    /// MariaDB, CONVERT TABLE ... TO PARTITION: this table is not there any more.
+    FromTable(TableId),
+    /// MariaDB, CONVERT PARTITION ... TO TABLE: this table is there now.
+    ToTable(TableId),
 }
 
 /// Reads a statement. `default_database` is its session's; `dialect` says how its session reads SQL.
@@ -78,13 +96,7 @@ pub fn parse_statement(sql: &str, default_database: &str, dialect: Dialect) -> S
     }
     let tokens = tokens(sql, dialect);
     let mut p = Parser::new(&tokens);
-    // MariaDB: SET STATEMENT variable = value, ... FOR statement
-    if p.accept_all(&["SET", "STATEMENT"]) {
-        while p.peek().is_some_and(|t| !t.is("FOR")) {
-            p.next();
-        }
-        p.next();
-    }
+    p.skip_set_statement();
     let context = Context { sql, database: default_database, dialect };
     statement(&mut p, &context).unwrap_or_else(|e| Statement::Unreadable { reason: e.to_string() })
 }
@@ -93,6 +105,13 @@ struct Context<'a> {
     sql: &'a str,
     database: &'a str,
     dialect: Dialect,
+}
+
+impl Context<'_> {
+    fn alter(&self, table: TableId, renamed_to: Option<TableId>, partition: Option<PartitionMove>) -> Statement {
+        let (database, sql) = (self.database.to_owned(), self.sql.to_owned());
+        Statement::AlterTable(AlterTable { table, renamed_to, partition, database, sql, dialect: self.dialect })
+    }
 }
 
 fn statement(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statement> {
@@ -124,7 +143,8 @@ fn statement(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statemen
     }
     if is("TRUNCATE") {
         p.accept("TABLE");
-        return Ok(Statement::Truncate(table_name(p, database)?));
+        let table = table_name(p, database)?;
+        return end(p).map(|()| Statement::Truncate(table));
     }
     if is("RENAME") && p.accept_any(&["TABLES", "TABLE"]).is_some() {
         return rename(p, database);
@@ -138,12 +158,29 @@ fn statement(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statemen
     if is("ALTER") {
         return alter_statement(p, context);
     }
-    let data = ["INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "IMPORT"];
+    if ["SELECT", "CALL", "DO"].into_iter().any(is) {
+        return Ok(Statement::Function);
+    }
+    let data = ["INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "IMPORT", "WITH"];
     Ok(if data.into_iter().any(is) { Statement::Data } else { Statement::Irrelevant })
 }
 
-/// `table` or `database.table`.
+/// Nothing is left but words that change nothing: where a name was read wrongly, something is.
+fn end(p: &mut Parser<'_>) -> DecodeResult<()> {
+    loop {
+        let storage = p.accept_all(&["DROP", "STORAGE"]) || p.accept_all(&["REUSE", "STORAGE"]);
+        if !(storage || wait_option(p) || p.accept_any(&["RESTRICT", "CASCADE"]).is_some() || p.accept_symbol(';')) {
+            break;
+        }
+    }
+    if p.at_end() { Ok(()) } else { Err(p.unexpected("the end of the statement")) }
+}
+
+/// `table` or `database.table`; MariaDB has `.table`, too.
 pub(super) fn table_name(p: &mut Parser<'_>, database: &str) -> DecodeResult<TableId> {
+    if p.accept_symbol('.') {
+        return Ok(TableId::new(database, p.name()?));
+    }
     let name = p.name()?;
     if p.accept_symbol('.') { Ok(TableId::new(name, p.name()?)) } else { Ok(TableId::new(database, name)) }
 }
@@ -159,18 +196,18 @@ fn rename(p: &mut Parser<'_>, database: &str) -> DecodeResult<Statement> {
         }
         pairs.push((from, table_name(p, database)?));
         if !p.accept_symbol(',') {
-            return Ok(Statement::RenameTables(pairs));
+            return end(p).map(|()| Statement::RenameTables(pairs));
         }
     }
 }
 
-/// MariaDB: WAIT n, NOWAIT.
-fn wait_option(p: &mut Parser<'_>) {
+/// True, and past it, at MariaDB's WAIT n or NOWAIT.
+pub(super) fn wait_option(p: &mut Parser<'_>) -> bool {
     if p.accept("WAIT") {
         p.accept_number();
-    } else {
-        p.accept("NOWAIT");
+        return true;
     }
+    p.accept("NOWAIT")
 }
 
 fn drop_statement(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statement> {
@@ -182,7 +219,7 @@ fn drop_statement(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Sta
         return Ok(Statement::DropDatabase(p.name()?));
     }
     if p.accept("INDEX") {
-        return index(p, context, true);
+        return index(p, context);
     }
     if p.accept_any(&["TABLES", "TABLE"]).is_none() {
         return Ok(Statement::Irrelevant);
@@ -192,7 +229,7 @@ fn drop_statement(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Sta
     loop {
         tables.push(table_name(p, context.database)?);
         if !p.accept_symbol(',') {
-            return Ok(Statement::DropTables(tables));
+            return end(p).map(|()| Statement::DropTables(tables));
         }
     }
 }
@@ -209,7 +246,7 @@ fn create(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statement> 
     let kind = p.accept_any(&["UNIQUE", "FULLTEXT", "SPATIAL", "ONLINE", "OFFLINE"]);
     p.accept("VECTOR");
     if p.accept("INDEX") {
-        return index(p, context, false);
+        return index(p, context);
     }
     if kind.is_some() || !p.accept("TABLE") {
         return Ok(Statement::Irrelevant);
@@ -219,7 +256,7 @@ fn create(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statement> 
 }
 
 /// CREATE and DROP INDEX, after INDEX.
-fn index(p: &mut Parser<'_>, context: &Context<'_>, _dropped: bool) -> DecodeResult<Statement> {
+fn index(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statement> {
     let _ = p.accept_all(&["IF", "NOT", "EXISTS"]) || p.accept_all(&["IF", "EXISTS"]);
     p.name()?;
     if p.accept("USING") {
@@ -229,7 +266,7 @@ fn index(p: &mut Parser<'_>, context: &Context<'_>, _dropped: bool) -> DecodeRes
         return Err(p.unexpected("ON"));
     }
     let table = table_name(p, context.database)?;
-    Ok(Statement::AlterTable(AlterTable { table, renamed_to: None, sql: context.sql.to_owned(), dialect: context.dialect }))
+    Ok(context.alter(table, None, None))
 }
 
 fn alter_statement(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<Statement> {
@@ -243,12 +280,37 @@ fn alter_statement(p: &mut Parser<'_>, context: &Context<'_>) -> DecodeResult<St
     }
     p.accept_all(&["IF", "EXISTS"]);
     let table = table_name(p, context.database)?;
-    // The types do not matter for the new name, nor does the character set.
-    let renamed_to = match alter::clauses(&mut p.clone(), context.sql, &table.database, Some("utf8mb4"), context.dialect) {
-        Ok(clauses) => clauses.into_iter().rev().find_map(|c| if let Clause::RenameTo(to) = c { Some(to) } else { None }),
-        Err(_) => find_rename(p, &table.database),
+    // Other names without a database are in the session's, not in the table's. The types do not matter for them, nor does the
+    // character set.
+    let clauses = match alter::clauses(&mut p.clone(), context.sql, context.database, Some("utf8mb4"), context.dialect) {
+        Ok(clauses) => clauses,
+        // Which other table lost or got rows is not known.
+        Err(e) if moves_partition(p.clone()) => return Err(e),
+        Err(_) => {
+            let renamed_to = find_rename(p, context.database);
+            return Ok(context.alter(table, renamed_to, None));
+        }
     };
-    Ok(Statement::AlterTable(AlterTable { table, renamed_to, sql: context.sql.to_owned(), dialect: context.dialect }))
+    let (mut renamed_to, mut partition) = (None, None);
+    for clause in clauses {
+        match clause {
+            Clause::RenameTo(to) => renamed_to = Some(to),
+            Clause::Partition(moved) => partition = Some(moved),
+            _ => {}
+        }
+    }
+    Ok(context.alter(table, renamed_to, partition))
+}
+
+/// Some clause is one of [`PartitionMove`].
+fn moves_partition(mut p: Parser<'_>) -> bool {
+    while !p.at_end() {
+        if p.accept("EXCHANGE") || (p.accept("CONVERT") && p.peek().is_some_and(|t| t.is("PARTITION") || t.is("TABLE"))) {
+            return true;
+        }
+        p.next();
+    }
+    false
 }
 
 /// The new name in clauses of which some cannot be read.

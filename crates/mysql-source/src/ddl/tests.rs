@@ -3,7 +3,7 @@ use super::*;
 use crate::types::parse_column_type;
 use cdc_core::{Column, TableId, TableSchema, Value};
 
-fn table(columns: &[(&str, &str, bool)], key: &[usize]) -> TableSchema {
+pub(super) fn table(columns: &[(&str, &str, bool)], key: &[usize]) -> TableSchema {
     let columns: Vec<Column> = columns
         .iter()
         .zip(1..)
@@ -28,7 +28,7 @@ fn table(columns: &[(&str, &str, bool)], key: &[usize]) -> TableSchema {
     TableSchema { table, version: 7, columns, key: key.to_vec(), last_field_id, comment: None, charset: Some("utf8mb4".into()) }
 }
 
-fn products() -> TableSchema {
+pub(super) fn products() -> TableSchema {
     let columns = [
         ("id", "int", false),
         ("name", "varchar(255)", false),
@@ -43,7 +43,7 @@ fn products() -> TableSchema {
     table(&columns, &[0])
 }
 
-fn alter(sql: &str, schema: &TableSchema, dialect: Dialect) -> Alteration {
+pub(super) fn alter(sql: &str, schema: &TableSchema, dialect: Dialect) -> Alteration {
     match parse_statement(sql, "inventory", dialect) {
         Statement::AlterTable(alter) => {
             assert_eq!(alter.table, schema.table, "{sql}");
@@ -53,7 +53,7 @@ fn alter(sql: &str, schema: &TableSchema, dialect: Dialect) -> Alteration {
     }
 }
 
-fn strict() -> Dialect {
+pub(super) fn strict() -> Dialect {
     Dialect { strict: true, ..Dialect::default() }
 }
 
@@ -133,6 +133,7 @@ fn statements_without_effect_on_columns_give_no_schema() {
         "AUTO_INCREMENT = 101",
         "ENGINE=InnoDB ROW_FORMAT=DYNAMIC",
         "ENGINE InnoDB, FORCE",
+        "ENGINE = 'Aria'",
         "DISABLE KEYS",
         "ORDER BY name, id DESC",
         "ADD PARTITION (PARTITION p3 VALUES LESS THAN (2030))",
@@ -195,6 +196,10 @@ fn what_changes_rows_behind_the_log_is_told_with_its_reason() {
         ("DROP PARTITION p0", "partition"),
         ("TRUNCATE PARTITION ALL", "partition"),
         ("EXCHANGE PARTITION p WITH TABLE t", "partition"),
+        ("ALGORITHM=INPLACE, EXCHANGE PARTITION p WITH TABLE t WITHOUT VALIDATION", "partition"),
+        ("REORGANIZE PARTITION p INTO (PARTITION p VALUES IN (1), PARTITION q VALUES IN (2))", "no partition"),
+        ("ENGINE=BLACKHOLE", "engine"),
+        ("UNION=(a, b)", "elsewhere"),
         ("CONVERT TO CHARACTER SET latin1 COLLATE latin1_bin", "latin1"),
         ("DROP PRIMARY KEY", "primary key"),
         ("DROP PRIMARY KEY, ADD PRIMARY KEY (id, name)", "primary key"),
@@ -260,6 +265,9 @@ fn indexes_count_where_they_are_or_may_be_the_key() {
     assert_eq!(class("CREATE INDEX i ON inventory.products (a DESC, (b + 1))").0, AlterClass::MetadataOnly);
     assert_eq!(class("ALTER TABLE products ADD PRIMARY KEY (a)").0, AlterClass::RowsChanged);
     assert_eq!(class("DROP INDEX u ON products"), (AlterClass::MetadataOnly, vec!["u".to_owned()]));
+    let replaced = class("CREATE OR REPLACE UNIQUE INDEX u ON products (b)");
+    assert_eq!(replaced, (AlterClass::MetadataOnly, vec!["u".to_owned()]), "it may have been the key");
+    assert_eq!(class("ALTER TABLE products MODIFY a INT NOT NULL UNIQUE").0, AlterClass::RowsChanged);
     let keyed = alter("DROP INDEX `PRIMARY` ON products", &products(), strict());
     assert_eq!(keyed.class, AlterClass::RowsChanged);
 }
@@ -309,13 +317,32 @@ fn statements_are_told_apart() {
         ("ANALYZE TABLE a", Statement::Irrelevant),
         ("SET PASSWORD FOR u = 'x'", Statement::Irrelevant),
         ("# Dummy event replacing event type 163 that slave cannot handle.", Statement::Irrelevant),
+        ("OPTIMIZE TABLE a", Statement::Irrelevant),
+        ("REPAIR TABLE a", Statement::Irrelevant),
         ("", Statement::Irrelevant),
         ("INSERT INTO a VALUES (1)", Statement::Data),
+        ("REPLACE INTO a VALUES (1)", Statement::Data),
+        ("WITH x AS (SELECT 1 AS i) UPDATE a, x SET v = 5 WHERE id = x.i", Statement::Data),
+        ("WITH x AS (SELECT 1 AS i) DELETE a FROM a, x WHERE id = x.i", Statement::Data),
+        ("SELECT `inventory`.`f`(79)", Statement::Function),
+        ("TRUNCATE TABLE inventory.2024_orders", Statement::Truncate(t("2024_orders"))),
+        ("TRUNCATE TABLE inventory . 2024_orders", Statement::Truncate(t("2024_orders"))),
+        ("TRUNCATE a WAIT 5;", Statement::Truncate(t("a"))),
+        ("TRUNCATE TABLE .a DROP STORAGE", Statement::Truncate(t("a"))),
+        ("DROP TABLE other.1e5, 2e RESTRICT", Statement::DropTables(vec![other("1e5"), t("2e")])),
+        (
+            "SET STATEMENT lock_wait_timeout = LENGTH(SUBSTRING('x' FROM 1 FOR 1)) FOR TRUNCATE other.a",
+            Statement::Truncate(other("a")),
+        ),
+        ("RENAME TABLE a WAIT 4 TO 1a, 1a NOWAIT TO b", Statement::RenameTables(vec![(t("a"), t("1a")), (t("1a"), t("b"))])),
         ("/* hint */ UPDATE a SET b = 1", Statement::Data),
     ] {
         assert_eq!(parse_statement(sql, "inventory", Dialect::default()), expected, "{sql}");
     }
-    assert!(matches!(parse_statement("DROP TABLE", "inventory", Dialect::default()), Statement::Unreadable { .. }));
+    for unreadable in ["DROP TABLE", "DROP TABLE a b", "TRUNCATE TABLE a.b.c", "RENAME TABLE a TO b c"] {
+        let statement = parse_statement(unreadable, "inventory", Dialect::default());
+        assert!(matches!(statement, Statement::Unreadable { .. }), "{unreadable}: {statement:?}");
+    }
     let quoted = Dialect { ansi_quotes: true, ..Dialect::default() };
     assert_eq!(parse_statement("TRUNCATE \"a\"", "inventory", quoted), Statement::Truncate(t("a")));
 }
@@ -327,6 +354,7 @@ fn a_rename_is_seen_whatever_else_the_statement_holds() {
         ("ALTER TABLE a RENAME TO b", Dialect::default()),
         ("ALTER TABLE a ADD COLUMN x INT, RENAME b", Dialect::default()),
         ("ALTER TABLE a FROBNICATE, RENAME AS inventory.b", Dialect::default()),
+        ("ALTER TABLE inventory.a RENAME TO inventory.b", Dialect::default()),
         ("ALTER TABLE a RENAME COLUMN b TO c, FROBNICATE, RENAME = b", Dialect::default()),
         ("SET STATEMENT max_statement_time=60 FOR ALTER ONLINE TABLE IF EXISTS a WAIT 5 RENAME TO b", maria),
     ] {
@@ -336,6 +364,58 @@ fn a_rename_is_seen_whatever_else_the_statement_holds() {
             (TableId::new("inventory", "a"), Some(TableId::new("inventory", "b"))),
             "{sql}"
         );
+    }
+}
+
+#[test]
+fn the_other_table_of_a_partition_that_moves_is_named() {
+    let maria = Dialect { mariadb: true, ..strict() };
+    // Without a database it is in the session's, not in the partitioned table's.
+    let t = |table: &str| TableId::new("elsewhere", table);
+    for (clauses, expected) in [
+        ("EXCHANGE PARTITION p0 WITH TABLE t2", PartitionMove::Exchange(t("t2"))),
+        ("EXCHANGE PARTITION `p 0` WITH TABLE other.2t WITHOUT VALIDATION", PartitionMove::Exchange(TableId::new("other", "2t"))),
+        ("CONVERT PARTITION p1 TO TABLE n", PartitionMove::ToTable(t("n"))),
+        ("CONVERT TABLE n TO PARTITION p1 VALUES LESS THAN (20) WITH VALIDATION", PartitionMove::FromTable(t("n"))),
+    ] {
+        let sql = format!("ALTER TABLE inventory.products {clauses}");
+        let Statement::AlterTable(alter) = parse_statement(&sql, "elsewhere", maria) else { panic!("{sql}") };
+        assert_eq!(
+            (&alter.table, alter.partition.as_ref(), &alter.renamed_to),
+            (&products().table, Some(&expected), &None),
+            "{sql}"
+        );
+        assert_eq!(alter.classify(&products()).class, AlterClass::RowsChanged, "{sql}");
+    }
+    // The other table may be any that is named.
+    for clauses in ["EXCHANGE PARTITION p0, p1 WITH TABLE t2", "CONVERT PARTITION p0 INTO n", "FROBNICATE, EXCHANGE PARTITION p"]
+    {
+        let statement = parse_statement(&format!("ALTER TABLE products {clauses}"), "inventory", maria);
+        assert!(matches!(statement, Statement::Unreadable { .. }), "{clauses}: {statement:?}");
+    }
+}
+
+#[test]
+fn alter_ignore_may_leave_rows_out() {
+    let maria = Dialect { mariadb: true, ..strict() };
+    for words in ["IGNORE", "ONLINE IGNORE", "IGNORE ONLINE"] {
+        for clause in ["ADD UNIQUE (name)", "ADD CHECK (n > 2)", "PARTITION BY HASH (id)", "MODIFY name VARCHAR(300) NOT NULL"] {
+            let a = alter(&format!("ALTER {words} TABLE products {clause}"), &products(), maria);
+            assert_eq!(a.class, AlterClass::RowsChanged, "{words} {clause}");
+        }
+    }
+    for words in ["ALTER ONLINE TABLE", "ALTER TABLE IF EXISTS", "SET STATEMENT max_statement_time=5 FOR ALTER TABLE"] {
+        let a = alter(&format!("{words} products ADD UNIQUE (description)"), &products(), maria);
+        assert_eq!(a.class, AlterClass::MetadataOnly, "{words}");
+    }
+}
+
+#[test]
+fn a_new_name_without_a_database_is_in_that_of_the_session() {
+    for clauses in ["RENAME TO b", "FROBNICATE, RENAME b"] {
+        let sql = format!("ALTER TABLE inventory.a {clauses}");
+        let Statement::AlterTable(alter) = parse_statement(&sql, "session", Dialect::default()) else { panic!("{sql}") };
+        assert_eq!(alter.renamed_to, Some(TableId::new("session", "b")), "{sql}");
     }
 }
 
@@ -371,26 +451,4 @@ fn the_recorded_alters_of_products_are_followed_until_one_changes_rows() {
     }
     assert_eq!(names(&schema), "color:6 id:1 name:2 descr:3 weight_kg:4 price:5");
     assert_eq!((schema.version, schema.last_field_id, &schema.key[..]), (12, 7, &[1][..]));
-}
-
-/// Statements cut anywhere and with bytes exchanged are read or refused, never a panic.
-#[test]
-fn damaged_statements_never_panic() {
-    let sql = "ALTER /*!50100 TABLE */ `inventory`.`products` ADD COLUMN (x ENUM('a','b''c') CHARACTER SET latin1 NOT NULL DEFAULT \
-               _utf8mb4'a', y DECIMAL(10,2) DEFAULT -1.5e3), CHANGE é ü VARCHAR(10) COMMENT \"x\\\"\" AFTER `z`, DROP INDEX i -- end";
-    let schema = products();
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    for round in 0..4000 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let mut bytes = sql.as_bytes().to_vec();
-        if round % 2 == 0 {
-            bytes.truncate((state >> 33) as usize % bytes.len());
-        } else {
-            let at = (state >> 33) as usize % bytes.len();
-            bytes[at] = (state >> 20) as u8;
-        }
-        if let Statement::AlterTable(a) = parse_statement(&String::from_utf8_lossy(&bytes), "inventory", Dialect::default()) {
-            a.classify(&schema);
-        }
-    }
 }
