@@ -169,6 +169,26 @@ async fn a_change_of_schema_cuts_the_span() {
     assert_eq!(shop.table.history().unwrap().len(), 3);
 }
 
+#[tokio::test(start_paused = true)]
+async fn records_without_a_row_do_not_keep_a_later_schema_version_waiting() {
+    let shop = Shop { log: MemorySpanLog::new(TOPIC, 2), ..Shop::new() };
+    shop.log.append(0, MemoryKind::Create, "a", "1");
+    let (running, stop, mut status) = shop.run(Shop::settings());
+    applied(&mut status, 1, 0).await;
+    let clock = tokio::time::Instant::now();
+    shop.log.append(0, MemoryKind::Tombstone, "a", "");
+    shop.log.append(1, MemoryKind::Tombstone, "b", "");
+    shop.log.new_schema();
+    shop.log.append(0, MemoryKind::Create, "c", "2");
+    applied(&mut status, 3, 0).await;
+    assert!(clock.elapsed() < Duration::from_secs(5), "{:?}", clock.elapsed());
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert!(status.borrow().commits <= 4, "the first checkpoint, the row, the records without one, the row behind them");
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    assert_eq!(shop.rows(), [("a".into(), "1@1".into()), ("c".into(), "2@2".into())]);
+}
+
 /// A table whose catalog somebody holds locked now and then.
 struct Lockable {
     table: Arc<MemoryTable>,
