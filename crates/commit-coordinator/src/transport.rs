@@ -86,6 +86,12 @@ pub trait Transport<F: Send + Sync + 'static>: Send + Sync + 'static {
     /// # Errors
     /// [`ErrorKind::Unavailable`] if it could not be sent, or may have been.
     async fn offer(&self, delta: Arc<Delta<F>>) -> Result<PendingAnswer>;
+
+    /// True if an answer, or an error, is certain to come as long as this process lives: then a worker waits for it, however long the
+    /// coordinator has to wait for its table, rather than write and offer the same span again.
+    fn always_answers(&self) -> bool {
+        false
+    }
 }
 
 /// A delta in a coordinator's hands, with the way back to its worker.
@@ -141,5 +147,9 @@ impl<F: Send + Sync + 'static> Transport<F> for LocalTransport<F> {
                 Err(_) => gone(&refusal),
             }
         }))
+    }
+
+    fn always_answers(&self) -> bool {
+        true
     }
 }

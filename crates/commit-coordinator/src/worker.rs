@@ -43,7 +43,7 @@ pub struct WorkerSettings {
     pub progress_interval: Duration,
     /// How often such progress is compared with the log's retention.
     pub retention_check: Duration,
-    /// How long an answer may take before the table itself is asked.
+    /// How long an answer may take before the table itself is asked, where the transport may lose one.
     pub answer_timeout: Duration,
     /// How long a worker that was asked to stop waits for the answer to what it has offered.
     pub stop_grace: Duration,
@@ -112,7 +112,8 @@ pub struct Worker<T: MirrorTable, L, W, P> {
 
 struct Flight {
     answer: PendingAnswer,
-    deadline: Duration,
+    /// When the table itself is asked; `None` where an answer is certain to come.
+    deadline: Option<Duration>,
     /// What its rows were written under, if it has rows.
     schema_version: Option<u32>,
 }

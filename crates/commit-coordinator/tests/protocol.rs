@@ -1,12 +1,14 @@
 //! Single histories, written out: what the simulator cannot say as plainly.
 
+use async_trait::async_trait;
 use commit_coordinator::memory::{MemoryKind, MemoryProgress, MemorySpanLog, MemoryTable, MemoryWriter};
 use commit_coordinator::{
-    Answer, BarrierKind, Claim, Coordinator, CoordinatorSettings, CoordinatorStatus, Delta, ErrorKind, Finished, FirstStart,
-    ForeignWrites, LocalTransport, MirrorTable, Result, Span, SystemEnvironment, Transport, Worker, WorkerParts, WorkerSettings,
-    run_table,
+    Answer, BarrierKind, Change, Checkpoint, Claim, Coordinator, CoordinatorSettings, CoordinatorStatus, Delta, Error, ErrorKind,
+    Finished, FirstStart, ForeignWrites, Head, LocalTransport, MirrorTable, PendingAnswer, Result, Span, SwapError,
+    SystemEnvironment, Transport, Worker, WorkerParts, WorkerSettings, run_table,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -165,6 +167,160 @@ async fn a_change_of_schema_cuts_the_span() {
     running.await.unwrap().unwrap();
     assert_eq!(shop.rows(), [("a".into(), "1@1".into()), ("b".into(), "2@2".into())]);
     assert_eq!(shop.table.history().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_without_a_row_do_not_keep_a_later_schema_version_waiting() {
+    let shop = Shop { log: MemorySpanLog::new(TOPIC, 2), ..Shop::new() };
+    shop.log.append(0, MemoryKind::Create, "a", "1");
+    let (running, stop, mut status) = shop.run(Shop::settings());
+    applied(&mut status, 1, 0).await;
+    let clock = tokio::time::Instant::now();
+    shop.log.append(0, MemoryKind::Tombstone, "a", "");
+    shop.log.append(1, MemoryKind::Tombstone, "b", "");
+    shop.log.new_schema();
+    shop.log.append(0, MemoryKind::Create, "c", "2");
+    applied(&mut status, 3, 0).await;
+    assert!(clock.elapsed() < Duration::from_secs(5), "{:?}", clock.elapsed());
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert!(status.borrow().commits <= 4, "the first checkpoint, the row, the records without one, the row behind them");
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    assert_eq!(shop.rows(), [("a".into(), "1@1".into()), ("c".into(), "2@2".into())]);
+}
+
+/// A table whose catalog somebody holds locked now and then.
+struct Lockable {
+    table: Arc<MemoryTable>,
+    locked: AtomicBool,
+}
+
+impl Lockable {
+    fn look(&self) -> Result<()> {
+        match self.locked.load(Ordering::Relaxed) {
+            true => Err(Error::new(ErrorKind::Unavailable, "the catalog is locked")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl MirrorTable for Lockable {
+    type Files = Files;
+    type Token = u64;
+
+    fn name(&self) -> &str {
+        self.table.name()
+    }
+
+    async fn head(&self) -> Result<Option<Head<u64>>> {
+        self.look()?;
+        self.table.head().await
+    }
+
+    async fn swap(&self, base: &Head<u64>, change: Change<'_, Files>, next: &Checkpoint) -> Result<Head<u64>, SwapError> {
+        self.look().map_err(SwapError::Failed)?;
+        self.table.swap(base, change, next).await
+    }
+
+    async fn find_commit(&self, commit: &str) -> Result<Option<i64>> {
+        self.look()?;
+        self.table.find_commit(commit).await
+    }
+}
+
+/// Counts what goes through.
+struct Counted {
+    way: LocalTransport<Files>,
+    offers: AtomicUsize,
+}
+
+#[async_trait]
+impl Transport<Files> for Counted {
+    async fn offer(&self, delta: Arc<Delta<Files>>) -> Result<PendingAnswer> {
+        self.offers.fetch_add(1, Ordering::Relaxed);
+        self.way.offer(delta).await
+    }
+
+    fn always_answers(&self) -> bool {
+        self.way.always_answers()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_catalog_is_locked_each_span_is_written_and_offered_once() {
+    let shop = Shop::new();
+    let table = Arc::new(Lockable { table: Arc::clone(&shop.table), locked: AtomicBool::new(false) });
+    let ((coordinator, worker), (stop, stopping)) = (Shop::settings(), watch::channel(false));
+    let environment = Arc::new(SystemEnvironment::new());
+    let log = Arc::new(shop.log.clone());
+    let (coordinator, way) =
+        Coordinator::new(Arc::clone(&table), log.clone(), environment.clone(), coordinator, stopping.clone()).unwrap();
+    let mut status = coordinator.status();
+    let transport = Arc::new(Counted { way, offers: AtomicUsize::new(0) });
+    let parts = WorkerParts {
+        table: Arc::clone(&table),
+        log,
+        writer: MemoryWriter::new(),
+        progress: shop.log.progress(),
+        transport: Arc::clone(&transport) as Arc<dyn Transport<Files>>,
+        environment,
+    };
+    let worker = Worker::new(parts, worker);
+    tokio::spawn(coordinator.run());
+    let running = tokio::spawn(worker.run(stopping));
+    applied(&mut status, 0, 0).await;
+
+    table.locked.store(true, Ordering::Relaxed);
+    for n in 0..100 {
+        shop.log.append(0, MemoryKind::Upsert, "a", &n.to_string());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(transport.offers.load(Ordering::Relaxed), 1, "what is on its way is not offered again");
+    table.locked.store(false, Ordering::Relaxed);
+    applied(&mut status, 100, 0).await;
+    assert_eq!((transport.offers.load(Ordering::Relaxed), shop.rows()), (2, vec![("a".into(), "99@1".into())]));
+
+    table.locked.store(true, Ordering::Relaxed);
+    shop.log.append(0, MemoryKind::Upsert, "a", "last");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    stop.send(true).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(120), running).await.expect("it goes on").unwrap();
+    assert!(ended.is_ok_and(|finished| !finished.settled), "it says that it does not know");
+}
+
+/// Takes nothing: a coordinator that has long stopped looking.
+struct Full;
+
+#[async_trait]
+impl Transport<Files> for Full {
+    async fn offer(&self, _delta: Arc<Delta<Files>>) -> Result<PendingAnswer> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_offer_is_not_taken_still_stops() {
+    let shop = Shop::new();
+    let (running, stop, mut status) = shop.run(Shop::settings());
+    applied(&mut status, 0, 0).await;
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    shop.log.append(0, MemoryKind::Create, "a", "1");
+    let parts = WorkerParts {
+        table: Arc::clone(&shop.table),
+        log: Arc::new(shop.log.clone()),
+        writer: MemoryWriter::new(),
+        progress: shop.log.progress(),
+        transport: Arc::new(Full),
+        environment: Arc::new(SystemEnvironment::new()),
+    };
+    let (stop, stopping) = watch::channel(false);
+    let running = tokio::spawn(Worker::new(parts, Shop::settings().1).run(stopping));
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    stop.send(true).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(120), running).await.expect("it goes on").unwrap();
+    assert_eq!(ended.map_err(|e| e.kind()).err(), Some(ErrorKind::Interrupted));
 }
 
 /// What a table that cannot go on says.

@@ -368,7 +368,7 @@ impl Table {
 
     fn trimmed(&self, files: impl Iterator<Item = String>) -> Vec<Expired> {
         let due_ms = self.0.catalog.now_ms();
-        files.map(|path| Expired { path, kind: ExpiredKind::Metadata, due_ms }).collect()
+        files.map(|path| Expired { path, kind: ExpiredKind::Metadata, due_ms, sequence: None }).collect()
     }
 
     async fn swap(&self, prepared: Prepared, written: &mut Vec<String>, with_data: bool) -> Result<Table, CommitError> {

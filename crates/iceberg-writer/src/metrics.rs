@@ -116,7 +116,13 @@ fn leaves(field: &NestedField, into: &mut HashMap<i32, PrimitiveType>) {
 }
 
 /// One bound of a column chunk. A text bound that Parquet cut is a bound all the same: it is rounded down or up.
+///
+/// None of a UUID: Parquet orders its bytes, engines on the JVM the two signed halves (apache/iceberg#14216), and by bounds of
+/// another order they would pass over data files, or over equality deletes, that concern the rows at hand.
 fn bound(statistics: &Statistics, r#type: &PrimitiveType, upper: bool) -> Option<Datum> {
+    if matches!(r#type, PrimitiveType::Uuid) {
+        return None;
+    }
     macro_rules! pick {
         ($s:expr) => {
             if upper { $s.max_opt()? } else { $s.min_opt()? }

@@ -4,7 +4,7 @@ use crate::catalog::{Expired, ExpiredKind};
 use crate::error::{ErrorKind, Result};
 use crate::manifests::load_manifest;
 use crate::table::{Table, read_list_at, read_manifest_list};
-use iceberg::spec::{ManifestFile, Snapshot, SnapshotRef, SnapshotReference};
+use iceberg::spec::{Manifest, ManifestFile, Snapshot, SnapshotRef, SnapshotReference};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl Default for Upkeep {
 /// Old metadata files are deleted in batches: once in so many commits.
 const METADATA_EVERY: u64 = 32;
 /// Files of one kind that one sweep takes on; the rest waits for the next.
-const BATCH: i64 = 1_000;
+const BATCH: usize = 1_000;
 
 pub(crate) struct Expiry {
     pub snapshots: Vec<i64>,
@@ -94,9 +94,40 @@ pub(crate) fn expiry(table: &Table, new: &Snapshot, refs: &BTreeMap<String, Snap
     let files = gone.iter().map(|s| {
         let only_added = child.get(&s.snapshot_id()) == Some(&false);
         let kind = if only_added { ExpiredKind::Snapshot } else { ExpiredKind::Removal };
-        Expired { path: s.manifest_list().to_owned(), kind, due_ms }
+        let sequence = ancestry.contains(&s.snapshot_id()).then(|| s.sequence_number());
+        Expired { path: s.manifest_list().to_owned(), kind, due_ms, sequence }
     });
     Expiry { snapshots: gone.iter().map(|s| s.snapshot_id()).collect(), files: files.collect() }
+}
+
+/// The manifest lists of expired snapshots.
+struct Lists {
+    /// Are swept now.
+    due: Vec<Expired>,
+    /// Some query may still need what these list, and those that they stand for.
+    staying: Vec<Expired>,
+}
+
+impl Lists {
+    /// A file is listed by snapshots that follow each other without a gap. The expired ancestors of the head are a line, swept from its
+    /// old end: the first of it that stays lists all that those before it share with anything behind it, and stands for the rest. A
+    /// snapshot that is not of the line (a tag kept it longer, or it was another branch's) stands for itself alone, and to
+    /// sweep it all that stay must be looked at.
+    fn new(lists: Vec<Expired>, now: i64, in_metadata: &HashSet<&str>) -> Self {
+        let is_due = |list: &Expired| list.due_ms <= now && !in_metadata.contains(list.path.as_str());
+        let (mut line, stray): (Vec<Expired>, Vec<Expired>) = lists.into_iter().partition(|list| list.sequence.is_some());
+        line.sort_unstable_by_key(|list| list.sequence);
+        let end = line.iter().take(BATCH).take_while(|list| is_due(list)).count();
+        let mut behind = line.split_off(end);
+        let (mut due, mut staying): (Vec<Expired>, Vec<Expired>) = stray.into_iter().partition(is_due);
+        staying.extend(due.split_off(due.len().min(BATCH)));
+        if due.is_empty() {
+            behind.truncate(1);
+        }
+        due.append(&mut line);
+        staying.append(&mut behind);
+        Self { due, staying }
+    }
 }
 
 impl Table {
@@ -141,7 +172,7 @@ impl Table {
     async fn sweep_metadata(&self, now: i64) -> Result<usize> {
         let catalog = &self.0.catalog;
         let uuid = self.uuid().to_string();
-        let due = catalog.due_files(&uuid, ExpiredKind::Metadata, now, BATCH).await?;
+        let due = catalog.due_metadata(&uuid, now, BATCH as i64).await?;
         for file in &due {
             self.delete(&file.path).await?;
         }
@@ -154,8 +185,8 @@ impl Table {
     async fn sweep_snapshots(&self, now: i64) -> Result<usize> {
         let s = &self.0;
         let uuid = self.uuid().to_string();
-        let mut due = s.catalog.due_files(&uuid, ExpiredKind::Snapshot, now, BATCH).await?;
-        due.extend(s.catalog.due_files(&uuid, ExpiredKind::Removal, now, BATCH).await?);
+        let in_metadata: HashSet<&str> = s.metadata.snapshots().map(|s| s.manifest_list()).collect();
+        let Lists { due, staying } = Lists::new(s.catalog.expired_lists(&uuid).await?, now, &in_metadata);
         if due.is_empty() {
             return Ok(0);
         }
@@ -168,8 +199,17 @@ impl Table {
             };
             kept.extend(list.into_iter().map(|m| (m.manifest_path.clone(), m)));
         }
-        let lists: HashSet<&str> = s.metadata.snapshots().map(|s| s.manifest_list()).collect();
-        due.retain(|d| !lists.contains(d.path.as_str()));
+        // And what only snapshots list that expired too short a time ago.
+        let mut lingering: HashMap<String, ManifestFile> = HashMap::new();
+        for list in &staying {
+            match read_list_at(self.file_io(), &s.metadata, &list.path).await {
+                Ok(list) => lingering.extend(list.into_iter().map(|m| (m.manifest_path.clone(), m))),
+                // Another engine tidied up as well.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        lingering.retain(|path, _| !kept.contains_key(path));
 
         let mut unused: HashMap<String, ManifestFile> = HashMap::new();
         let mut doubtful: HashMap<String, ManifestFile> = HashMap::new();
@@ -180,7 +220,8 @@ impl Table {
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
                 Err(e) => return Err(e),
             };
-            for m in list.into_iter().filter(|m| !kept.contains_key(&m.manifest_path)) {
+            let needed = |path: &String| kept.contains_key(path) || lingering.contains_key(path);
+            for m in list.into_iter().filter(|m| !needed(&m.manifest_path)) {
                 if file.kind == ExpiredKind::Removal {
                     doubtful.insert(m.manifest_path.clone(), m.clone());
                 }
@@ -188,7 +229,7 @@ impl Table {
             }
         }
         let mut deleted = 0_usize;
-        for path in self.dead_files(&doubtful, &kept).await? {
+        for path in self.dead_files(&doubtful, &kept, &lingering).await? {
             self.delete(&path).await?;
             deleted += 1;
         }
@@ -200,28 +241,39 @@ impl Table {
         Ok(deleted)
     }
 
-    /// Data and delete files that the doubtful manifests list and no kept one does.
+    /// Data and delete files that the doubtful manifests list, and no kept or lingering one.
     async fn dead_files(
         &self,
         doubtful: &HashMap<String, ManifestFile>,
         kept: &HashMap<String, ManifestFile>,
+        lingering: &HashMap<String, ManifestFile>,
     ) -> Result<HashSet<String>> {
+        let alive = |manifest: Manifest| -> Vec<String> {
+            manifest.entries().iter().filter(|e| e.is_alive()).map(|e| e.file_path().to_owned()).collect()
+        };
         let mut dead = HashSet::new();
         for manifest in doubtful.values() {
-            match load_manifest(&self.0, manifest).await {
-                Ok(m) => dead.extend(m.entries().iter().filter(|e| e.is_alive()).map(|e| e.file_path().to_owned())),
-                Err(e) if e.kind() == ErrorKind::NotFound => {}
-                Err(e) => return Err(e),
-            }
+            dead.extend(self.manifest_if_there(manifest).await?.map(alive).unwrap_or_default());
         }
         if !dead.is_empty() {
             for manifest in kept.values() {
-                for entry in load_manifest(&self.0, manifest).await?.entries().iter().filter(|e| e.is_alive()) {
-                    dead.remove(entry.file_path());
-                }
+                alive(load_manifest(&self.0, manifest).await?).iter().for_each(|path| _ = dead.remove(path));
+            }
+            for manifest in lingering.values() {
+                let files = self.manifest_if_there(manifest).await?.map(alive).unwrap_or_default();
+                files.iter().for_each(|path| _ = dead.remove(path));
             }
         }
         Ok(dead)
+    }
+
+    /// A manifest that only expired snapshots list: an earlier sweep, or another engine, may have deleted it.
+    async fn manifest_if_there(&self, manifest: &ManifestFile) -> Result<Option<Manifest>> {
+        match load_manifest(&self.0, manifest).await {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     async fn delete(&self, path: &str) -> Result<()> {

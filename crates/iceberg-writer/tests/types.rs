@@ -176,6 +176,24 @@ async fn bounds_and_counts_in_the_manifest_are_true() {
     assert_eq!((bound(deletes.lower_bounds(), 1), bound(deletes.upper_bounds(), 1)), (Some("-3".into()), Some("7".into())));
 }
 
+/// Engines on the JVM order UUIDs by signed halves, Parquet by bytes: `80…` is below `7f…` to the ones and above it to the other.
+#[tokio::test]
+async fn a_uuid_key_has_no_bounds_by_which_an_engine_of_another_order_would_pass_over_files() {
+    let lake = Lake::new().await;
+    let s = Arc::new(schema(1, vec![column(1, "id", LogicalType::Uuid, false), column(2, "n", LONG, false)], &[0]));
+    let mut ids = FixedSizeBinaryBuilder::new(16);
+    for first in [0x7f, 0x80, 0x01] {
+        ids.append_value([first; 16]).unwrap();
+    }
+    let sent = RecordBatch::try_new(s.arrow_schema(), vec![Arc::new(ids.finish()), longs(&[1, 2, 3])]).unwrap();
+    let f = files(&lake.table(&s).await, &s, &[(sent, vec![Op::Update; 3])], NewRows::Unknown).await;
+    for file in [&f.data[0], &f.deletes[0]] {
+        assert_eq!((file.record_count(), file.value_counts()[&1]), (3, 3));
+        assert!(!file.lower_bounds().contains_key(&1) && !file.upper_bounds().contains_key(&1), "{:?}", file.lower_bounds());
+    }
+    assert!(f.data[0].lower_bounds().contains_key(&2), "other columns keep theirs");
+}
+
 #[tokio::test]
 async fn a_table_has_the_sources_ids_key_comments_and_nullability() {
     let lake = Lake::new().await;

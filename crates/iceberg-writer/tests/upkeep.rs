@@ -120,6 +120,72 @@ async fn files_of_a_truncated_table_go_when_the_last_snapshot_with_them_has_gone
 }
 
 #[tokio::test]
+async fn a_query_on_a_snapshot_that_expired_a_moment_ago_ends_well_on_a_table_that_seldom_changes() {
+    let upkeep = Upkeep { delete_after: Duration::from_secs(3600), ..few() };
+    let (lake, s) = (Lake::with_upkeep(upkeep).await, id_data(&[0]));
+    let mut t = lake.table(&s).await;
+    for i in 0..12 {
+        // Each commit makes the one before it expire, and those before that are due for long.
+        lake.clock.advance(Duration::from_secs(2 * 3600));
+        let before = t.clone();
+        t = span(&t, &s, &[plus(i, "x")]).await;
+        assert_eq!(t.metadata().snapshots().count(), 1);
+        t.sweep().await.unwrap();
+        assert_eq!(all(&before).await.len(), i as usize, "its files are there for an hour more");
+    }
+    lake.clock.advance(Duration::from_secs(2 * 3600));
+    t.sweep().await.unwrap();
+    assert_eq!(lake.files(".avro").len(), manifests(&t).await + 1, "and no longer");
+    assert_eq!(all(&t).await.len(), 12);
+}
+
+#[tokio::test]
+async fn files_of_a_truncated_table_go_though_snapshots_that_share_their_manifest_are_swept_one_by_one() {
+    let (lake, s) = (Lake::with_upkeep(Upkeep { keep_snapshots: 2, ..few() }).await, id_data(&[0]));
+    let mut t = span(&lake.table(&s).await, &s, &[plus(0, "x")]).await;
+    let before = lake.files(".parquet");
+    let mut turn = 0;
+    while turn < 30 {
+        turn += 1;
+        lake.clock.advance(Duration::from_secs(10));
+        t = match turn {
+            4 => t.truncate([], None).await.unwrap(),
+            _ => t.commit(&Commit::new().with_property("turn", turn.to_string())).await.unwrap(),
+        };
+        t.sweep().await.unwrap();
+    }
+    assert!(before.iter().all(|f| !f.exists()), "nobody can need them: {before:?}");
+    assert_eq!(all(&t).await.len(), 0);
+}
+
+#[tokio::test]
+async fn what_a_tag_kept_longer_goes_with_it_and_takes_nothing_from_younger_snapshots() {
+    let (lake, s) = (Lake::with_upkeep(Upkeep { keep_snapshots: 2, ..few() }).await, id_data(&[0]));
+    let t = span(&lake.table(&s).await, &s, &[plus(0, "x")]).await;
+    let mut t = t.commit(&Commit::new().with_tag("keep")).await.unwrap();
+    let (first, tagged) = (lake.files(".parquet"), t.clone());
+    let mut last_full = t.clone();
+    for turn in 0..30 {
+        lake.clock.advance(Duration::from_secs(10));
+        t = match turn {
+            8 => t.truncate([], None).await.unwrap(),
+            // The tag goes elsewhere: what it named expires after much that is younger.
+            10 => t.commit(&Commit::new().with_tag("keep")).await.unwrap(),
+            _ => t.commit(&Commit::new().with_property("turn", turn.to_string())).await.unwrap(),
+        };
+        if turn < 8 {
+            last_full = t.clone();
+        }
+        t.sweep().await.unwrap();
+        if turn <= 14 {
+            assert_eq!(all(&tagged).await, ["0|x"], "turn {turn}: it has not expired for long enough");
+            assert_eq!(all(&last_full).await, ["0|x"], "turn {turn}: nor has this one");
+        }
+    }
+    assert!(first.iter().all(|f| !f.exists()), "nobody can need them: {first:?}");
+}
+
+#[tokio::test]
 async fn a_sweep_that_was_cut_off_is_taken_up_again() {
     let (lake, s) = (Lake::with_upkeep(few()).await, id_data(&[0]));
     let mut t = lake.table(&s).await;

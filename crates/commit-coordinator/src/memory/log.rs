@@ -16,6 +16,8 @@ pub enum MemoryKind {
     Upsert,
     /// The key is gone.
     Delete,
+    /// No change, but what makes a compacted topic forget the key: a record without a row.
+    Tombstone,
 }
 
 /// One change in a [`MemorySpanLog`].
@@ -206,6 +208,7 @@ impl MemorySpanLog {
             for record in log.records.iter().filter(|r| r.offset >= from && r.offset < *end) {
                 let version = state.lines.version(*partition, record.offset).0;
                 match record.kind {
+                    MemoryKind::Tombstone => None,
                     MemoryKind::Delete => rows.remove(&record.key),
                     _ => rows.insert(record.key.clone(), format!("{}@{version}", record.value)),
                 };

@@ -48,7 +48,7 @@ impl SpanWriter for MemoryWriter {
     }
 
     async fn write(&mut self, place: &Place<'_>, records: Vec<MemoryRecord>) -> Result<()> {
-        for record in records {
+        for record in records.into_iter().filter(|record| record.kind != MemoryKind::Tombstone) {
             self.records = self.records.saturating_add(1);
             self.bytes = self.bytes.saturating_add(record.key.len()).saturating_add(record.value.len());
             self.newest = self.newest.max(record.offset);

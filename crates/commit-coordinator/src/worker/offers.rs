@@ -3,7 +3,7 @@
 use super::{Flight, Next, Reading, Worker};
 use crate::coordinator::stopped;
 use crate::environment::Environment;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::log_view::{BarrierLine, ProgressView, SpanLog};
 use crate::span::{BarrierKind, Claim, Span};
@@ -11,6 +11,7 @@ use crate::table::MirrorTable;
 use crate::transport::{Answer, Delta, Receipt};
 use crate::writer::SpanWriter;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 impl<T, L, W, P> Worker<T, L, W, P>
@@ -45,7 +46,7 @@ where
             lane.from = lane.at;
         }
         reading.opened = None;
-        self.offer(Delta { claim, files: written.files }).await?;
+        self.offer(Delta { claim, files: written.files }, stop).await?;
         Ok(None)
     }
 
@@ -59,7 +60,8 @@ where
         if let Some(next) = self.settle(stop).await? {
             return Ok(Some(next));
         }
-        self.offer(Delta { claim: Claim::barrier(line.number, line.kind, line.at.clone()), files: None }).await?;
+        let claim = Claim::barrier(line.number, line.kind, line.at.clone());
+        self.offer(Delta { claim, files: None }, stop).await?;
         if let Some(next) = self.settle(stop).await? {
             return Ok(Some(next));
         }
@@ -75,14 +77,21 @@ where
         Ok(None)
     }
 
-    async fn offer(&mut self, delta: Delta<T::Files>) -> Result<()> {
+    async fn offer(&mut self, delta: Delta<T::Files>, stop: &mut watch::Receiver<bool>) -> Result<()> {
         failpoint::hit("worker-before-offer");
         let schema_version = delta.files.as_ref().map(|_| delta.claim.schema_version);
-        let answer = self.parts.transport.offer(Arc::new(delta)).await?;
+        let answer = tokio::select! {
+            biased;
+            answer = self.parts.transport.offer(Arc::new(delta)) => answer?,
+            () = patience(stop, &*self.parts.environment, self.settings.stop_grace) => {
+                return Err(Error::new(ErrorKind::Unavailable, "the coordinator of the table takes no offer"));
+            }
+        };
         failpoint::hit("worker-after-offer");
         let now = self.parts.environment.now();
         self.last_offer = Some(now);
-        self.flight = Some(Flight { answer, deadline: now.saturating_add(self.settings.answer_timeout), schema_version });
+        let deadline = (!self.parts.transport.always_answers()).then(|| now.saturating_add(self.settings.answer_timeout));
+        self.flight = Some(Flight { answer, deadline, schema_version });
         Ok(())
     }
 
@@ -91,16 +100,11 @@ where
         if self.flight.is_none() {
             return Ok(None);
         }
-        let grace = self.settings.stop_grace;
-        let environment = Arc::clone(&self.parts.environment);
-        let patience = async {
-            stopped(stop).await;
-            environment.sleep(grace).await;
-        };
+        let environment = &*self.parts.environment;
         let answer = tokio::select! {
             biased;
-            answer = answered(&mut self.flight, &*environment) => answer,
-            () = patience => None,
+            answer = answered(&mut self.flight, environment) => answer,
+            () = patience(stop, environment, self.settings.stop_grace) => None,
         };
         self.flight = None;
         match answer {
@@ -141,10 +145,17 @@ where
     }
 }
 
+/// Returns when it was asked to stop and the grace is over.
+async fn patience(stop: &mut watch::Receiver<bool>, environment: &dyn Environment, grace: Duration) {
+    stopped(stop).await;
+    environment.sleep(grace).await;
+}
+
 /// The answer, or `None` after its deadline.
 pub(super) async fn answered(flight: &mut Option<Flight>, environment: &dyn Environment) -> Option<Result<Answer>> {
     let Some(flight) = flight else { return std::future::pending().await };
-    let patience = flight.deadline.saturating_sub(environment.now());
+    let Some(deadline) = flight.deadline else { return Some((&mut flight.answer).await) };
+    let patience = deadline.saturating_sub(environment.now());
     tokio::select! {
         biased;
         answer = &mut flight.answer => Some(answer),

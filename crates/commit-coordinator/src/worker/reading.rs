@@ -76,7 +76,9 @@ where
                 return Ok(if open { Next::Cut } else { Next::Barrier(line) });
             }
             let (rows, bytes) = self.parts.writer.open();
-            if open && (bytes >= self.settings.max_span_bytes || (!blocked.is_empty() && !moved && rows > 0)) {
+            // What was read, with rows in it or not, may be what the blocked lanes wait for.
+            let in_the_way = reading.facts.is_some() && !blocked.is_empty() && !moved;
+            if open && (bytes >= self.settings.max_span_bytes || in_the_way) {
                 return Ok(Next::Cut);
             }
             let due = if open { self.due(reading, rows).await? } else { None };

@@ -117,6 +117,8 @@ pub(crate) struct Expired {
     pub path: String,
     pub kind: ExpiredKind,
     pub due_ms: i64,
+    /// Of a manifest list: its snapshot's sequence number, if the snapshot was an ancestor of the head when it expired.
+    pub sequence: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -376,7 +378,13 @@ impl Catalog {
             let text = sql::insert_expired(files.len());
             let mut insert = sqlx::query(&text);
             for file in files {
-                insert = insert.bind(self.name()).bind(uuid).bind(file.due_ms).bind(&file.path).bind(file.kind.text());
+                insert = insert
+                    .bind(self.name())
+                    .bind(uuid)
+                    .bind(file.due_ms)
+                    .bind(&file.path)
+                    .bind(file.kind.text())
+                    .bind(file.sequence);
             }
             if let Err(e) = insert.execute(&mut *tx).await {
                 return Swap::Failed(self.sqlite("write", e));
@@ -409,8 +417,10 @@ impl Catalog {
         }
     }
 
-    pub(crate) async fn due_files(&self, uuid: &str, kind: ExpiredKind, now_ms: i64, limit: i64) -> Result<Vec<Expired>> {
-        let rows: Vec<(String, String)> = sqlx::query_as(sql::DUE)
+    /// Metadata files that are due, oldest first.
+    pub(crate) async fn due_metadata(&self, uuid: &str, now_ms: i64, limit: i64) -> Result<Vec<Expired>> {
+        let kind = ExpiredKind::Metadata;
+        let paths: Vec<String> = sqlx::query_scalar(sql::DUE)
             .bind(self.name())
             .bind(uuid)
             .bind(kind.text())
@@ -419,7 +429,23 @@ impl Catalog {
             .fetch_all(&self.0.pool)
             .await
             .map_err(|e| self.sqlite("read", e))?;
-        Ok(rows.into_iter().map(|(path, _)| Expired { path, kind, due_ms: now_ms }).collect())
+        Ok(paths.into_iter().map(|path| Expired { path, kind, due_ms: now_ms, sequence: None }).collect())
+    }
+
+    /// The manifest lists of all expired snapshots, due or not.
+    pub(crate) async fn expired_lists(&self, uuid: &str) -> Result<Vec<Expired>> {
+        let mut lists = Vec::new();
+        for kind in [ExpiredKind::Snapshot, ExpiredKind::Removal] {
+            let rows: Vec<(String, i64, Option<i64>)> = sqlx::query_as(sql::ALL_OF_KIND)
+                .bind(self.name())
+                .bind(uuid)
+                .bind(kind.text())
+                .fetch_all(&self.0.pool)
+                .await
+                .map_err(|e| self.sqlite("read", e))?;
+            lists.extend(rows.into_iter().map(|(path, due_ms, sequence)| Expired { path, kind, due_ms, sequence }));
+        }
+        Ok(lists)
     }
 
     pub(crate) async fn forget_files(&self, uuid: &str, files: &[Expired]) -> Result<()> {

@@ -26,13 +26,23 @@ pub(super) const CREATE: &[&str] = &[
         due_ms BIGINT NOT NULL,
         path VARCHAR(1000) NOT NULL,
         kind VARCHAR(20) NOT NULL,
+        sequence BIGINT,
         PRIMARY KEY (catalog_name, table_uuid, path))",
     "CREATE INDEX IF NOT EXISTS cdc_expired_files_due ON cdc_expired_files (catalog_name, table_uuid, kind, due_ms)",
 ];
 
-/// Catalogs of schema V0 (PyIceberg makes such) lack the column that tells tables from views.
-pub(super) const HAS_TYPE: &str = "SELECT COUNT(*) FROM pragma_table_info('iceberg_tables') WHERE name = 'iceberg_type'";
-pub(super) const ADD_TYPE: &str = "ALTER TABLE iceberg_tables ADD COLUMN iceberg_type VARCHAR(5)";
+/// Columns that came later: whether a column is there, and what adds it. Catalogs of schema V0 (PyIceberg makes such) lack the one
+/// that tells tables from views, those of our first version the order of snapshots.
+pub(super) const LATER_COLUMNS: &[(&str, &str)] = &[
+    (
+        "SELECT COUNT(*) FROM pragma_table_info('iceberg_tables') WHERE name = 'iceberg_type'",
+        "ALTER TABLE iceberg_tables ADD COLUMN iceberg_type VARCHAR(5)",
+    ),
+    (
+        "SELECT COUNT(*) FROM pragma_table_info('cdc_expired_files') WHERE name = 'sequence'",
+        "ALTER TABLE cdc_expired_files ADD COLUMN sequence BIGINT",
+    ),
+];
 
 pub(super) const NAMESPACE_EXISTS: &str = "SELECT 1 FROM iceberg_namespace_properties WHERE catalog_name = ? AND namespace = ?
      UNION ALL SELECT 1 FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ? LIMIT 1";
@@ -57,11 +67,13 @@ pub(super) const DROP_TABLE: &str = "DELETE FROM iceberg_tables
 
 /// Puts so many rows into the list of expired files.
 pub(super) fn insert_expired(rows: usize) -> String {
-    let values = vec!["(?, ?, ?, ?, ?)"; rows].join(", ");
-    format!("INSERT OR IGNORE INTO cdc_expired_files (catalog_name, table_uuid, due_ms, path, kind) VALUES {values}")
+    let values = vec!["(?, ?, ?, ?, ?, ?)"; rows].join(", ");
+    format!("INSERT OR IGNORE INTO cdc_expired_files (catalog_name, table_uuid, due_ms, path, kind, sequence) VALUES {values}")
 }
 /// SQLite binds 32,766 values in one statement.
 pub(super) const ROWS_AT_ONCE: usize = 1_000;
-pub(super) const DUE: &str = "SELECT path, kind FROM cdc_expired_files
+pub(super) const DUE: &str = "SELECT path FROM cdc_expired_files
      WHERE catalog_name = ? AND table_uuid = ? AND kind = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?";
+pub(super) const ALL_OF_KIND: &str = "SELECT path, due_ms, sequence FROM cdc_expired_files
+     WHERE catalog_name = ? AND table_uuid = ? AND kind = ?";
 pub(super) const DELETE_EXPIRED: &str = "DELETE FROM cdc_expired_files WHERE catalog_name = ? AND table_uuid = ? AND path = ?";

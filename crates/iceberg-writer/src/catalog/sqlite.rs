@@ -29,9 +29,11 @@ pub(super) async fn open(path: &Path, busy_timeout: Duration, full_sync: bool) -
     for statement in super::sql::CREATE {
         sqlx::query(statement).execute(&pool).await.map_err(|e| describe("prepare", path, e))?;
     }
-    let typed: i64 = sqlx::query_scalar(super::sql::HAS_TYPE).fetch_one(&pool).await.map_err(|e| describe("read", path, e))?;
-    if typed == 0 {
-        sqlx::query(super::sql::ADD_TYPE).execute(&pool).await.map_err(|e| describe("prepare", path, e))?;
+    for (is_there, add) in super::sql::LATER_COLUMNS {
+        let found: i64 = sqlx::query_scalar(is_there).fetch_one(&pool).await.map_err(|e| describe("read", path, e))?;
+        if found == 0 {
+            sqlx::query(add).execute(&pool).await.map_err(|e| describe("prepare", path, e))?;
+        }
     }
     Ok(pool)
 }
