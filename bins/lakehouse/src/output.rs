@@ -22,18 +22,12 @@ pub(crate) fn start_logging(global: &Global) {
         .with_writer(std::io::stderr)
         .with_target(false)
         .log_internal_errors(false);
+    // The library's only errors are stops of tables, which the commands print themselves, whole.
+    let without_stops = filter_fn(|event| *event.level() != tracing::Level::ERROR || event.fields().field("table").is_none());
     match global.log_format {
-        // The log's only errors are stops of tables, which the commands print themselves, whole.
-        LogFormat::Text => {
-            let below_errors = filter_fn(|event| *event.level() != tracing::Level::ERROR || !names_a_table(event));
-            subscriber.with_ansi(color_on_stderr()).compact().finish().with(below_errors).init();
-        }
-        LogFormat::Json => subscriber.json().init(),
+        LogFormat::Text => subscriber.with_ansi(color_on_stderr()).compact().finish().with(without_stops).init(),
+        LogFormat::Json => subscriber.json().finish().with(without_stops).init(),
     }
-}
-
-fn names_a_table(event: &tracing::Metadata<'_>) -> bool {
-    event.fields().field("table").is_some()
 }
 
 /// Writes a result to standard output. False if its reader has gone (`lakehouse tables | head -1`), which is no fault of ours.

@@ -118,6 +118,9 @@ fn a_stopped_table_is_named_with_the_ways_on_and_the_others_go_on() {
             let phases: Vec<_> = status["tables"].as_array().unwrap().iter().map(|t| &t["status"]["phase"]).collect();
             assert_eq!(phases, [&json!("stopped"), &json!("streaming")], "{status:#}");
         }
+        let ran = desk.run(&["run", "--until-caught-up", "-q", "--log-format", "json"]);
+        let line: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
+        assert_eq!((&line["level"], &line["fields"]["stopped"]), (&json!("ERROR"), &json!("cli_stopped.nokey")), "{line}");
         let ran = desk.run(&["verify"]);
         assert!(ran.code == 1 && ran.out.contains("cli_stopped.nokey has stopped: a row was updated"), "{ran:#?}");
         assert!(ran.out.starts_with("DIFFERENT: 1 of 2 tables; "), "{}", ran.out);

@@ -91,8 +91,8 @@ struct Progress {
     terminal: bool,
     silent: bool,
     json: bool,
-    /// The log names stops, and its reader wants nothing but its lines.
-    stops_are_logged: bool,
+    /// Whoever wants the log as JSON wants stops so as well.
+    log_stops: bool,
     last_line: Option<Instant>,
     last_events: (u64, Instant),
     drawn: bool,
@@ -106,7 +106,7 @@ impl Progress {
             terminal: std::io::stderr().is_terminal() && !global.json,
             silent: global.quiet,
             json: global.json,
-            stops_are_logged: global.log_format == LogFormat::Json,
+            log_stops: global.log_format == LogFormat::Json,
             last_line: None,
             last_events: (0, Instant::now()),
             drawn: false,
@@ -178,7 +178,12 @@ impl Progress {
     /// Names each stopped table once, as an error.
     fn name_stops(&mut self, status: &MirrorStatus) {
         for (table, message) in status.stopped() {
-            if self.named.insert(table.to_owned()) && !self.stops_are_logged {
+            if !self.named.insert(table.to_owned()) {
+                continue;
+            }
+            if self.log_stops {
+                tracing::error!(stopped = table, "{message}");
+            } else {
                 self.clear();
                 output::say(&format!("error: {}", output::stopped(table, message)));
             }
