@@ -8,7 +8,6 @@ three commits). Deletes cost deletes x rows.
 import io
 import os
 import sys
-from datetime import datetime, timedelta
 
 import duckdb
 import duckdb_ext
@@ -20,7 +19,9 @@ from rows import arguments, catalog, double, write_table  # noqa: E402
 def plan(name, kind):
     """(SQL expressions that carry the column to Python, function from those values to the canonical text)."""
     column, base = '"%s"' % name.replace('"', '""'), str(kind).split("(")[0]
-    if base in ("INTEGER", "BIGINT", "BOOLEAN", "VARCHAR", "DATE", "UUID"):
+    if base == "DATE":
+        return ["epoch_us(CAST(%s AS TIMESTAMP))" % column], lambda microseconds: moment(microseconds)[:10]
+    if base in ("INTEGER", "BIGINT", "BOOLEAN", "VARCHAR", "UUID"):
         return ["CAST(%s AS VARCHAR)" % column], lambda text: text
     if base == "DECIMAL":
         return [column], lambda value: format(value, "f")
@@ -38,7 +39,19 @@ def plan(name, kind):
 
 
 def moment(microseconds):
-    return (datetime(1970, 1, 1) + timedelta(microseconds=microseconds)).strftime("%Y-%m-%d %H:%M:%S.%f").rjust(26, "0")
+    """Python's own datetime begins with the year 1; MySQL's years begin with 0."""
+    seconds, fraction = divmod(microseconds, 1000000)
+    days, second = divmod(seconds, 86400)
+    # Days since 0000-03-01: eras of 400 years, years that begin in March, so that a leap day is a year's last.
+    era, day = divmod(days + 719468, 146097)
+    year = (day - day // 1460 + day // 36524 - day // 146096) // 365
+    day -= 365 * year + year // 4 - year // 100
+    month = (5 * day + 2) // 153
+    day -= (153 * month + 2) // 5 - 1
+    month += 3 if month < 10 else -9
+    year += era * 400 + (month <= 2)
+    clock = "%02d:%02d:%02d.%06d" % (second // 3600, second // 60 % 60, second % 60, fraction)
+    return "%04d-%02d-%02d %s" % (year, month, day, clock)
 
 
 def connect():

@@ -1,7 +1,7 @@
--- Every type that the oracle has a canonical text for, at its edges. Needs sql_mode = '' for the zero dates.
+-- Every type that the oracle has a canonical text for, at its edges. Needs this sql_mode for the zero and impossible dates.
 SET NAMES utf8mb4;
 SET time_zone = '+00:00';
-SET sql_mode = '';
+SET sql_mode = 'ALLOW_INVALID_DATES';
 DROP DATABASE IF EXISTS oracle;
 CREATE DATABASE oracle CHARACTER SET utf8mb4;
 USE oracle;
@@ -22,4 +22,6 @@ INSERT INTO edges VALUES
     (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '0000-00-00', NULL, NULL, NULL, NULL, NULL,
      NULL, NULL, NULL, '0000-00-00'),
     (3, 127, 0, 0, 0, -12345678901234.000100, 0, -0e0, 2.2250738585072014e-308, b'0', b'0', '', '', '', '1000-01-01', '00:00:00.5',
-     '1970-01-01 00:00:01', '9999-12-31 23:59:59.999999', 1901, 'a', '', '', ST_GeomFromText('LINESTRING(0 0, 1 1)', 4326), '1000-01-01');
+     '1970-01-01 00:00:01', '9999-12-31 23:59:59.999999', 1901, 'a', '', '', ST_GeomFromText('LINESTRING(0 0, 1 1)', 4326), '1000-01-01'),
+    (4, NULL, NULL, NULL, NULL, NULL, NULL, -1.17549435e-38, -2.2250738585072014e-308, NULL, NULL, NULL, NULL, NULL, '2023-02-31', NULL,
+     NULL, '0000-01-02 03:04:05.5', NULL, NULL, NULL, NULL, NULL, '0000-02-29');

@@ -4,6 +4,9 @@ use crate::arguments::{Global, LogFormat};
 use mirror::{Error, ErrorKind, Result};
 use std::io::{IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Sends log lines to stderr; `RUST_LOG` wins over `-v` and `-q`.
 pub(crate) fn start_logging(global: &Global) {
@@ -19,9 +22,11 @@ pub(crate) fn start_logging(global: &Global) {
         .with_writer(std::io::stderr)
         .with_target(false)
         .log_internal_errors(false);
+    // The library's only errors are stops of tables, which the commands print themselves, whole.
+    let without_stops = filter_fn(|event| *event.level() != tracing::Level::ERROR || event.fields().field("table").is_none());
     match global.log_format {
-        LogFormat::Text => subscriber.with_ansi(color_on_stderr()).compact().init(),
-        LogFormat::Json => subscriber.json().init(),
+        LogFormat::Text => subscriber.with_ansi(color_on_stderr()).compact().finish().with(without_stops).init(),
+        LogFormat::Json => subscriber.json().finish().with(without_stops).init(),
     }
 }
 
@@ -52,6 +57,18 @@ pub(crate) fn indented(message: &str) -> String {
     message.replace('\n', "\n  ").replace("\n    ", "\n  ")
 }
 
+/// A table that has stopped, with the reason. The library's own headline, that it is not followed any further, would say it twice.
+pub(crate) fn stopped(table: &str, message: &str) -> String {
+    let why = message.strip_prefix(table).and_then(|rest| rest.strip_prefix(" is not followed any further\n")).unwrap_or(message);
+    format!("{table} has stopped: {}\n", indented(why.trim_start()))
+}
+
+/// A word of a command line, in quotes if a shell would take it apart.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 /// Prints `error: ...` and what caused it, unless the message already says so.
 pub(crate) fn print_error(global: &Global, message: &str, cause: Option<&(dyn std::error::Error + 'static)>) {
     let mut causes = Vec::new();
@@ -76,4 +93,23 @@ pub(crate) fn print_error(global: &Global, message: &str, cause: Option<&(dyn st
 
 fn color_on_stderr() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_told_once() {
+        let message = "d.t is not followed any further\n  a row was updated\n  → lakehouse resnapshot";
+        assert_eq!(stopped("d.t", message), "d.t has stopped: a row was updated\n  → lakehouse resnapshot\n");
+        assert_eq!(stopped("d.t", "a disk is full"), "d.t has stopped: a disk is full\n");
+    }
+
+    #[test]
+    fn a_word_that_a_shell_would_take_apart_is_quoted() {
+        assert_eq!(shell_word("./shop.toml"), "./shop.toml");
+        assert_eq!(shell_word("my shop's.toml"), r"'my shop'\''s.toml'");
+        assert_eq!(shell_word(""), "''");
+    }
 }

@@ -32,15 +32,15 @@ impl TextTable {
     /// The text, indented by two spaces, without trailing blanks.
     pub(crate) fn render(&self) -> String {
         let width = |column: usize| {
-            let cells = self.rows.iter().map(|row| row[column].chars().count());
-            cells.chain([self.header[column].chars().count()]).max().unwrap_or(0)
+            let cells = self.rows.iter().map(|row| display_width(&row[column]));
+            cells.chain([display_width(&self.header[column])]).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
         let mut out = String::new();
         for row in std::iter::once(&self.header).chain(&self.rows) {
             let mut line = String::from(" ");
             for (column, cell) in row.iter().enumerate() {
-                let pad = " ".repeat(widths[column].saturating_sub(cell.chars().count()));
+                let pad = " ".repeat(widths[column].saturating_sub(display_width(cell)));
                 line.push(' ');
                 if self.right[column] {
                     line.extend([pad.as_str(), cell]);
@@ -56,8 +56,27 @@ impl TextTable {
     }
 }
 
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+/// The columns that a text takes on a terminal: East Asian characters and emoji take two, marks that combine none.
+fn display_width(text: &str) -> usize {
+    text.chars()
+        .map(|c| match u32::from(c) {
+            0x300..=0x36f | 0x483..=0x489 | 0x591..=0x5bd | 0x610..=0x61a | 0x64b..=0x65f | 0x200b..=0x200f => 0,
+            0x1ab0..=0x1aff | 0x1dc0..=0x1dff | 0x20d0..=0x20ff | 0xfe00..=0xfe0f | 0xfe20..=0xfe2f | 0xe0100..=0xe01ef => 0,
+            0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xa960..=0xa97f | 0xac00..=0xd7a3 | 0xf900..=0xfaff => 2,
+            0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x16fe0..=0x18dff | 0x1b000..=0x1b2ff => 2,
+            0x1f300..=0x1f64f | 0x1f680..=0x1f6ff | 0x1f900..=0x1f9ff | 0x20000..=0x3fffd => 2,
+            _ => 1,
+        })
+        .sum()
+}
+
+/// `1 table`, `2 tables`.
+pub(crate) fn counted(n: u64, one: &str) -> String {
+    format!("{} {one}{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
 /// 1234567 as `1,234,567`.
@@ -104,6 +123,23 @@ mod tests {
         t.row(["orders".into(), "104".into()]);
         t.row(["ge\nom".into(), "3".into()]);
         assert_eq!(t.render(), "  table      rows\n  orders      104\n  ge\\u{a}om     3\n");
+    }
+
+    #[test]
+    fn names_align_by_the_columns_that_they_take() {
+        let mut t = TextTable::new(&["table", ">rows"]);
+        t.row(["注文".into(), "104".into()]);
+        t.row(["ａ한😀".into(), "5".into()]);
+        t.row(["u\u{308}ber".into(), "3".into()]);
+        assert_eq!(t.render(), "  table   rows\n  注文     104\n  ａ한😀     5\n  u\u{308}ber       3\n");
+    }
+
+    #[test]
+    fn one_of_a_kind_is_singular() {
+        assert_eq!(
+            (counted(1, "table"), counted(0, "row"), counted(1_000, "row")),
+            ("1 table".into(), "0 rows".into(), "1,000 rows".into())
+        );
     }
 
     #[test]

@@ -150,15 +150,54 @@ fn a_server_that_cannot_be_reached_or_refuses_is_no_failed_check() {
         desk.init();
         for command in ["check", "run", "verify"] {
             let message = desk.fails(3, &[command, "-q", "--set", "database.port=1"]);
-            assert!(message.starts_with("error: cannot reach 127.0.0.1:1"), "{message}");
+            assert!(message.starts_with("error: cannot reach 127.0.0.1:1\n"), "{message}");
+            assert_eq!(message.matches("refused").count(), 1, "{message}");
             let message = desk.fails(3, &[command, "-q", "--set", "database.password=wr0ng-one"]);
             assert!(message.starts_with("error: cannot log in to 127.0.0.1:") && !message.contains("wr0ng-one"), "{message}");
             assert!(message.contains("\n  → check database.user and database.password\n"), "{message}");
         }
+        // What is not begun is not announced.
+        desk.fails(3, &["run", "--set", "database.port=1"]);
+        desk.fails(2, &["run", "--set", "table.include.list=(a"]);
         let mut init = desk.prepare(&["init", &desk.url(), "-c", "never.toml"]);
         init.env("MYSQL_PWD", "wr0ng-one");
         let ran = finish(init);
         assert!(ran.code == 3 && ran.out.is_empty() && ran.err.contains("cannot log in to"), "{ran:#?}");
+        let mut init = desk.prepare(&["init", &desk.url(), "-c", "never.toml"]);
+        init.env_remove("MYSQL_PWD");
+        let ran = finish(init);
+        assert!(
+            ran.code == 3 && ran.err.contains("→ no password was given: export MYSQL_PWD=..., or --password-file"),
+            "{ran:#?}"
+        );
         assert!(!desk.path("never.toml").exists());
+        let nobody = desk.fails(3, &["check", "--set", "database.user=cli_nobody"]);
+        assert!(nobody.starts_with("error: cannot log in to 127.0.0.1:") && nobody.contains("→ check database.user"), "{nobody}");
+    });
+}
+
+#[test]
+fn tables_that_would_be_one_in_the_catalog_are_found_before_anything_is_captured() {
+    both("cli_case", |desk| {
+        desk.sql(
+            "CREATE TABLE ab (id INT PRIMARY KEY); CREATE TABLE AB (id INT PRIMARY KEY); CREATE TABLE b (id INT PRIMARY KEY)",
+        );
+        let init = desk.init().out;
+        let note =
+            "note: cli_case.ab: cli_case.AB would be the same table cli_case.ab in the catalog, where names are lower-cased: ";
+        assert!(init.contains(note), "{init}");
+        let ran = desk.run(&["check"]);
+        assert_eq!((ran.code, ran.err.as_str()), (1, ""), "{ran:#?}");
+        assert!(
+            ran.out.starts_with("not ready: 1 of ") && ran.out.contains("  FAILED name cli_case.ab in the catalog: "),
+            "{}",
+            ran.out
+        );
+        let ran = desk.run(&["check", "-q"]);
+        assert!(ran.code == 1 && ran.out.starts_with("  FAILED name cli_case.ab") && ran.out.lines().count() == 2, "{ran:#?}");
+        // What it says helps. The server sorts the two as it likes.
+        let (_, setting) = ran.out.split_once("\"table.exclude.list\" = '").unwrap();
+        let set = format!("table.exclude.list={}", setting.split_once('\'').unwrap().0);
+        assert!(desk.ok(&["check", "-q", "--set", &set]).out.is_empty());
     });
 }

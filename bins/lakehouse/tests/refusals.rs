@@ -24,7 +24,11 @@ fn a_typo_in_the_file_is_refused_with_the_key_that_was_meant() {
         ("\"iceberg.catalog.uri\"", "\"iceberg.catalog.url\"", "→ did you mean \"iceberg.catalog.uri\"?"),
         ("[sink]", "[sync]", "unknown section or key sync"),
         ("[sink]\n", "[sink]\n\"topic.prefix\" = \"x\"\n", "→ it belongs in [source]"),
-        ("\"database.port\" = ", "\"database.port\" = \"a\" # ", "[source] \"database.port\" = \"a\" must be a port"),
+        (
+            "\"database.port\" = ",
+            "\"database.port\" = \"a\" # ",
+            "[source] \"database.port\" = \"a\" cannot be used\n  → write a port, 1 to 65535",
+        ),
         ("[sink]\n", "[sink]\niceberg.catalog = \"x\"\niceberg.catalog.type = \"jdbc\"\n", "→ write dotted keys in quotes"),
         ("\"database.user\" = \"cli\"", "\"database.user\" = \"cli", "mirror.toml is not valid TOML: line 8, column "),
         ("[log]\n", "\"snapshot.mode\" = \"never_heard\"\n[log]\n", "never_heard"),

@@ -52,6 +52,8 @@ fn what_changed_behind_the_binary_log_is_found_and_ends_with_1() {
         assert_eq!(*first, expected);
         assert!(report["took_ms"].is_u64());
         desk.ok(&["verify", "cli_verify.u"]);
-        desk.ok(&["verify", "cli_verify.u", "--sample", "50%"]);
+        let sample = desk.ok(&["verify", "cli_verify.u", "--sample", "50%"]).out;
+        assert!(sample.starts_with("equal: 1 table, ") && sample.contains(", a sample of about 50%, compared"), "{sample}");
+        assert_eq!(desk.json(&["verify", "cli_verify.u", "--sample", "50%"])["sample_percent"], 50.0);
     });
 }

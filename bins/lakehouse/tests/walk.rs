@@ -32,7 +32,8 @@ fn init(desk: &Desk) {
         let start = format!("  {}.{table} ", desk.database);
         let line = first.out.lines().find(|l| l.starts_with(&start)).unwrap_or_else(|| panic!("no {start:?}: {}", first.out));
         assert!(line[start.len()..].trim_start().starts_with(key), "{line}");
-        assert_eq!(line.contains("no primary key and no unique key without NULLs"), table == "it's", "{line}");
+        let note = format!("note: {}.{table}: no primary key and no unique key without NULLs", desk.database);
+        assert_eq!(first.out.lines().any(|l| l.starts_with(&note)), table == "it's", "{}", first.out);
     }
     let text = file(desk);
     assert!(text.contains("\"database.password\" = \"${env:MYSQL_PWD}\"\n"), "{text}");
@@ -62,6 +63,8 @@ fn look_before_the_first_run(desk: &Desk) {
     assert_eq!(desk.json(&["tables"]), json!({ "catalog": "lake", "tables": [] }));
     assert_eq!(desk.ok(&["status"]).out, "not running: 0 tables, as last committed\nnext: lakehouse run\n");
     assert_eq!(desk.json(&["status"]), json!({ "running": null, "position": null, "tables": [] }));
+    assert!(desk.fails(2, &["snapshots", "a.b"]).contains("no table a.b in the catalog lake\n  → it is empty\n"));
+    assert!(!desk.path("warehouse").exists(), "to look makes nothing");
     assert!(desk.fails(3, &["log"]).contains("→ lakehouse run makes it"));
 }
 
@@ -136,6 +139,9 @@ fn log(desk: &Desk) {
         (&json!(0), &json!(1), &json!("r"))
     );
     assert_eq!(records[0]["value"]["source"]["db"], *desk.database);
+    let beyond = desk.run(&["log", upper["topic"].as_str().unwrap(), "--from", "99999"]);
+    assert_eq!((beyond.code, beyond.out.as_str()), (0, ""));
+    assert!(beyond.err.starts_with("note: no record: ") && beyond.err.contains("will be at offset 2; "), "{}", beyond.err);
     let last = desk.ok(&["log", upper["topic"].as_str().unwrap(), "--from", "1", "--limit", "1", "--headers"]).out;
     let last: Value = serde_json::from_str(&last).unwrap();
     assert_eq!((&last["offset"], last["headers"].is_object() || last["headers"].is_array()), (&json!(1), true), "{last}");

@@ -102,7 +102,7 @@ pub struct TableReport {
 /// # Errors
 /// Of opening the catalog and reading a table's metadata.
 pub async fn catalog_tables(config: &MirrorConfig) -> Result<Vec<CatalogTable>> {
-    let catalog = open_catalog(config).await?;
+    let Some(catalog) = open_existing(config).await? else { return Ok(Vec::new()) };
     let mut tables = Vec::new();
     for name in catalog.tables().await? {
         if let Some(table) = catalog.load_table(&name).await? {
@@ -117,7 +117,7 @@ pub async fn catalog_tables(config: &MirrorConfig) -> Result<Vec<CatalogTable>> 
 /// # Errors
 /// [`ErrorKind::Configuration`] if there is no such table; those of reading.
 pub async fn catalog_snapshots(config: &MirrorConfig, table: &str) -> Result<Vec<CatalogSnapshot>> {
-    let catalog = open_catalog(config).await?;
+    let Some(catalog) = open_existing(config).await? else { return Err(no_table(table, &config.sink.catalog, &[])) };
     let table = find_table(&catalog, table).await?;
     let mut refs: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     for name in table.references() {
@@ -140,14 +140,17 @@ pub async fn status(config: &MirrorConfig) -> Result<StatusReport> {
         LogKind::Memory => None,
     };
     let running = written.as_ref().filter(|s| is_running(s)).map(|s| s.pid);
-    let catalog = open_catalog(config).await?;
-    let names = catalog.tables().await?;
+    let catalog = open_existing(config).await?;
+    let names = match &catalog {
+        Some(catalog) => catalog.tables().await?,
+        None => Vec::new(),
+    };
     let mut tables = Vec::new();
     for (table, status) in written.as_ref().map(|s| s.tables.clone()).unwrap_or_default() {
         // Either part of a name may have dots.
-        let found = match names.iter().find(|n| n.to_string() == table.to_lowercase()) {
-            Some(name) => catalog.load_table(name).await,
-            None => Ok(None),
+        let found = match (&catalog, names.iter().find(|n| n.to_string() == table.to_lowercase())) {
+            (Some(catalog), Some(name)) => catalog.load_table(name).await,
+            _ => Ok(None),
         };
         let unreadable = found.as_ref().err().map(ToString::to_string);
         let found = found.ok().flatten();
@@ -196,9 +199,21 @@ pub(crate) async fn find_table(catalog: &Catalog, table: &str) -> Result<Table> 
     {
         return Ok(table);
     }
+    Err(no_table(table, catalog.name(), &names))
+}
+
+fn no_table(table: &str, catalog: &str, names: &[TableName]) -> Error {
     let known: Vec<String> = names.iter().map(TableName::to_string).collect();
     let known = if known.is_empty() { "it is empty".to_owned() } else { format!("there are {}", known.join(", ")) };
-    Err(Error::new(ErrorKind::Configuration, format!("no table {table} in the catalog {}\n  → {known}", catalog.name())))
+    Error::new(ErrorKind::Configuration, format!("no table {table} in the catalog {catalog}\n  → {known}"))
+}
+
+/// The catalog, if there is one: to look makes none.
+async fn open_existing(config: &MirrorConfig) -> Result<Option<Catalog>> {
+    match config.sink.catalog_path.exists() {
+        true => open_catalog(config).await.map(Some),
+        false => Ok(None),
+    }
 }
 
 fn total(table: &Table, property: &str) -> Option<u64> {

@@ -111,7 +111,7 @@ pub enum LogKind {
 /// The Iceberg side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SinkConfig {
-    /// The sink's id (`name`): its commits carry it, and a table of another id is refused. No dots.
+    /// The sink's id (`name`): its commits carry it, and a table of another id is refused. Letters, digits, `-` and `_`.
     pub id: String,
     /// The catalog's name (`iceberg.catalog`), `lake`.
     pub catalog: String,
@@ -196,34 +196,36 @@ impl MirrorConfig {
     fn from_settings(s: Settings) -> Result<Self> {
         let mut c = Self::new(
             s.required(Source, "database.hostname")?,
-            s.parsed(Source, "database.port", "a port, 1 to 65535", 3306)?,
+            s.number(Source, "database.port", "a port", 1..=65_535, 3306)?,
             s.required(Source, "database.user")?,
             Secret::new(s.text(Source, "database.password").unwrap_or_default()),
             &s.base,
         );
         let owned = |name| s.text(Source, name).map(str::to_owned);
+        let milliseconds = |name, least: u64, default: Duration| {
+            let default = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
+            s.number(Source, name, "milliseconds", least.., default).map(Duration::from_millis)
+        };
         let source = &mut c.source;
         if s.text(Source, "database.server.id").is_some() {
-            source.server_id = Some(s.parsed(Source, "database.server.id", "a number, 1 to 4294967295", 1)?);
+            source.server_id = Some(s.number(Source, "database.server.id", "a number", 1..=u32::MAX, 1)?);
         }
-        source.ssl_mode = s.text(Source, "database.ssl.mode").unwrap_or("preferred").to_lowercase();
+        source.ssl_mode = s.choice(Source, "database.ssl.mode", SSL_MODES)?.to_owned();
         source.ssl_ca = s.text(Source, "database.ssl.truststore").map(|p| s.base.join(p));
         source.database_include = owned("database.include.list");
         source.database_exclude = owned("database.exclude.list");
         source.table_include = owned("table.include.list");
         source.table_exclude = owned("table.exclude.list");
         s.required(Source, "topic.prefix")?.clone_into(&mut source.topic_prefix);
-        if let Some(mode) = s.text(Source, "snapshot.mode") {
-            mode.clone_into(&mut source.snapshot_mode);
-        }
+        source.snapshot_mode = s.choice(Source, "snapshot.mode", &["initial", "initial_only", "no_data"])?.to_owned();
         source.snapshot_fetch_size =
-            s.parsed(Source, "snapshot.fetch.size", "a number of rows", source.snapshot_fetch_size)?.max(1);
-        source.snapshot_max_threads = s.parsed(Source, "snapshot.max.threads", "a number", source.snapshot_max_threads)?.max(1);
-        source.memory_budget = s.parsed(Source, "memory.budget.bytes", "a number of bytes", source.memory_budget)?;
+            s.number(Source, "snapshot.fetch.size", "a number of rows", 1.., source.snapshot_fetch_size)?;
+        source.snapshot_max_threads = s.number(Source, "snapshot.max.threads", "a number", 1.., source.snapshot_max_threads)?;
+        source.memory_budget = s.number(Source, "memory.budget.bytes", BYTES, 1 << 20.., source.memory_budget)?;
         source.transaction_max_bytes =
-            s.parsed(Source, "transaction.max.bytes", "a number of bytes", source.transaction_max_bytes)?;
-        source.connect_timeout = Duration::from_millis(s.parsed(Source, "connect.timeout.ms", "milliseconds", 30_000)?);
-        source.reconnect_limit = Duration::from_millis(s.parsed(Source, "reconnect.max.wait.ms", "milliseconds", 300_000)?);
+            s.number(Source, "transaction.max.bytes", BYTES, 1 << 10.., source.transaction_max_bytes)?;
+        source.connect_timeout = milliseconds("connect.timeout.ms", 100, source.connect_timeout)?;
+        source.reconnect_limit = milliseconds("reconnect.max.wait.ms", 0, source.reconnect_limit)?;
         c.log.kind = match s.text(Log, "type").unwrap_or("local") {
             "local" => LogKind::Local(s.path(Log, "dir", "log")),
             "memory" => LogKind::Memory,
@@ -233,9 +235,9 @@ impl MirrorConfig {
                 )));
             }
         };
-        c.log.retention = Duration::from_millis(s.parsed(Log, "log.retention.ms", "milliseconds", 24 * 3_600_000)?);
-        c.log.retention_bytes = s.parsed(Log, "log.retention.bytes", "a number of bytes", 0)?;
-        c.log.segment_bytes = s.parsed(Log, "log.segment.bytes", "a number of bytes", 64 << 20)?;
+        c.log.retention = Duration::from_millis(s.number(Log, "log.retention.ms", "milliseconds", 0.., 24 * 3_600_000)?);
+        c.log.retention_bytes = s.number(Log, "log.retention.bytes", BYTES, 0.., 0)?;
+        c.log.segment_bytes = s.number(Log, "log.segment.bytes", BYTES, 1 << 20.., c.log.segment_bytes)?;
         c.apply_sink(&s)?;
         c.notes = s.notes;
         Ok(c)
@@ -243,16 +245,7 @@ impl MirrorConfig {
 
     fn apply_sink(&mut self, s: &Settings) -> Result<()> {
         let sink = &mut self.sink;
-        self.source.topic_prefix.replace('.', "-").clone_into(&mut sink.id);
-        if let Some(id) = s.text(Sink, "name") {
-            id.clone_into(&mut sink.id);
-        }
-        if sink.id.contains('.') {
-            return Err(Error::configuration(format!(
-                "[sink] \"name\" = \"{}\" must not have a dot: it becomes part of a tag's name",
-                sink.id
-            )));
-        }
+        sink.id = sink_id(s.text(Sink, "name"), &self.source.topic_prefix)?;
         if let Some(name) = s.text(Sink, "iceberg.catalog") {
             name.clone_into(&mut sink.catalog);
         }
@@ -263,7 +256,13 @@ impl MirrorConfig {
             )));
         }
         let warehouse = s.text(Sink, "iceberg.catalog.warehouse").unwrap_or("warehouse");
-        sink.warehouse = s.base.join(warehouse.strip_prefix("file://").unwrap_or(warehouse));
+        let folder = warehouse.strip_prefix("file://").or_else(|| warehouse.strip_prefix("file:")).unwrap_or(warehouse);
+        if folder.contains("://") {
+            return Err(Error::configuration(format!(
+                "[sink] \"iceberg.catalog.warehouse\" = \"{warehouse}\" is not there yet\n  → write the path of a local folder"
+            )));
+        }
+        sink.warehouse = s.base.join(folder);
         sink.catalog_path = match s.text(Sink, "iceberg.catalog.uri") {
             None => sink.warehouse.join("catalog.db"),
             Some(uri) => {
@@ -278,7 +277,7 @@ impl MirrorConfig {
             }
         };
         sink.commit_interval =
-            Duration::from_millis(s.parsed(Sink, "iceberg.control.commit.interval-ms", "milliseconds", 500)?);
+            Duration::from_millis(s.number(Sink, "iceberg.control.commit.interval-ms", "milliseconds", 10.., 500)?);
         sink.auto_create = s.parsed(Sink, "iceberg.tables.auto-create-enabled", "true or false", true)?;
         match s.text(Sink, "iceberg.tables.mode").unwrap_or("upsert") {
             "upsert" => {}
@@ -288,17 +287,30 @@ impl MirrorConfig {
                 )));
             }
         }
-        sink.foreign_writes = match s.text(Sink, "iceberg.foreign.writes").unwrap_or("stop") {
-            "stop" => ForeignWrites::Stop,
+        sink.foreign_writes = match s.choice(Sink, "iceberg.foreign.writes", &["stop", "warn"])? {
             "warn" => ForeignWrites::Warn,
-            other => {
-                return Err(Error::configuration(format!(
-                    "[sink] \"iceberg.foreign.writes\" = \"{other}\" must be stop or warn"
-                )));
-            }
+            _ => ForeignWrites::Stop,
         };
-        sink.memory_budget = s.parsed(Sink, "iceberg.memory.budget.bytes", "a number of bytes", sink.memory_budget)?;
+        sink.memory_budget = s.number(Sink, "iceberg.memory.budget.bytes", BYTES, 1 << 20.., sink.memory_budget)?;
         Ok(())
+    }
+}
+
+const BYTES: &str = "a number of bytes";
+const SSL_MODES: &[&str] = &["preferred", "disabled", "required", "verify_ca", "verify_identity"];
+
+/// The sink's id. It becomes part of a tag's name, in which a dot has a meaning.
+fn sink_id(name: Option<&str>, topic_prefix: &str) -> Result<String> {
+    const WHICH: &str = "write letters (a to z, A to Z), digits, - and _";
+    let is_usable = |id: &str| commit_coordinator::check_sink_id(id).is_ok();
+    match name {
+        Some(name) if is_usable(name) => Ok(name.to_owned()),
+        Some(name) => Err(Error::configuration(format!("[sink] \"name\" = \"{name}\" cannot be used\n  → {WHICH} only"))),
+        None => Some(topic_prefix.replace('.', "-")).filter(|id| is_usable(id)).ok_or_else(|| {
+            Error::configuration(format!(
+                "[source] \"topic.prefix\" = \"{topic_prefix}\" cannot be the sink's id\n  → {WHICH}, and dots\n  → or give the sink a [sink] \"name\" of its own"
+            ))
+        }),
     }
 }
 
@@ -355,6 +367,92 @@ mod tests {
         );
         assert!(refused(MINIMAL, &["iceberg.catlog=x"]).contains("did you mean \"iceberg.catalog\"?"));
         assert!(refused(&format!("{MINIMAL}\"iceberg.catalog\" = \"x\"\n"), &[]).contains("it belongs in [sink]"));
+    }
+
+    #[test]
+    fn a_short_key_and_a_section_that_are_misspelt_are_understood() {
+        assert!(refused(MINIMAL, &["log.typ=x"]).ends_with("unknown key \"log.typ\"\n  → did you mean \"log.type\"?"));
+        assert!(refused(MINIMAL, &["sink.nme=x"]).contains("did you mean \"sink.name\"?"));
+        assert!(refused(&MINIMAL.replace("[source]", "[sorce]"), &[]).ends_with("key sorce\n  → did you mean [source]?"));
+    }
+
+    #[test]
+    fn a_key_without_its_section_is_the_one_that_is_read() {
+        let c = parse(MINIMAL, &["name=mine"]).unwrap();
+        assert_eq!((c.sink.id.as_str(), c.notes), ("mine", vec![]));
+        assert_eq!(parse(MINIMAL, &["source.name=mine"]).unwrap().notes.len(), 1);
+    }
+
+    #[test]
+    fn a_warehouse_that_is_no_local_folder_is_refused_by_name() {
+        for (warehouse, folder) in [("file:///w", "/w"), ("file:/w", "/w"), ("w", "/base/w")] {
+            let c = parse(MINIMAL, &[&format!("iceberg.catalog.warehouse={warehouse}")]).unwrap();
+            assert_eq!(c.sink.warehouse, PathBuf::from(folder));
+        }
+        for elsewhere in ["s3://b/x", "gs://b/x", "hdfs://n/x"] {
+            let said = refused(MINIMAL, &[&format!("warehouse={elsewhere}")]);
+            let what = format!("[sink] \"iceberg.catalog.warehouse\" = \"{elsewhere}\" is not there yet\n  → ");
+            assert!(said.starts_with(&what), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_the_sinks_is_refused_with_its_key() {
+        for (set, key) in [
+            ("name=a.b", "[sink] \"name\" = \"a.b\""),
+            ("name=a b/c", "[sink] \"name\" = \"a b/c\""),
+            ("topic.prefix=a b/c", "[source] \"topic.prefix\" = \"a b/c\""),
+        ] {
+            let said = refused(MINIMAL, &[set]);
+            assert!(said.starts_with(key) && said.contains("digits, - and _"), "{said}");
+        }
+        assert_eq!(parse(MINIMAL, &["topic.prefix=a.b"]).unwrap().sink.id, "a-b");
+        assert_eq!(parse(MINIMAL, &["topic.prefix=a b", "sink.name=c"]).unwrap().sink.id, "c");
+    }
+
+    #[test]
+    fn a_number_that_cannot_work_is_refused_with_its_key_and_range() {
+        for (set, said) in [
+            (
+                "database.server.id=0",
+                "[source] \"database.server.id\" = \"0\" cannot be used\n  → write a number, 1 to 4294967295",
+            ),
+            ("database.port=0", "write a port, 1 to 65535"),
+            ("database.port=70000", "write a port, 1 to 65535"),
+            ("snapshot.fetch.size=0", "write a number of rows, at least 1"),
+            ("snapshot.max.threads=0", "write a number, at least 1"),
+            (
+                "memory.budget.bytes=1000",
+                "[source] \"memory.budget.bytes\" = \"1000\" cannot be used\n  → write a number of bytes, at least 1048576",
+            ),
+            ("transaction.max.bytes=5", "write a number of bytes, at least 1024"),
+            ("connect.timeout.ms=0", "write milliseconds, at least 100"),
+            ("log.segment.bytes=0", "write a number of bytes, at least 1048576"),
+            ("iceberg.memory.budget.bytes=0", "write a number of bytes, at least 1048576"),
+            ("iceberg.control.commit.interval-ms=0", "write milliseconds, at least 10"),
+            ("log.retention.ms=-1", "write milliseconds, at least 0"),
+        ] {
+            let message = refused(MINIMAL, &[set]);
+            assert!(message.contains(said), "{set}: {message}");
+        }
+        assert_eq!(parse(MINIMAL, &["database.server.id=4294967295"]).unwrap().source.server_id, Some(u32::MAX));
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_is_answered_with_those_that_are() {
+        for (set, said) in [
+            (
+                "iceberg.foreign.writes=maybe",
+                "[sink] \"iceberg.foreign.writes\" = \"maybe\" cannot be used\n  → write \"stop\" or \"warn\"",
+            ),
+            ("iceberg.tables.auto-create-enabled=maybe", "→ write true or false"),
+            ("database.ssl.mode=always", "or \"verify_identity\""),
+            ("snapshot.mode=when_needed", "→ write \"initial\" or \"initial_only\" or \"no_data\""),
+        ] {
+            let message = refused(MINIMAL, &[set]);
+            assert!(message.contains(said), "{set}: {message}");
+        }
+        assert_eq!(parse(MINIMAL, &["database.ssl.mode=REQUIRED"]).unwrap().source.ssl_mode, "required");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod check;
 mod discovery;
+mod names;
 mod url;
 
 pub use check::{Check, check};
@@ -9,7 +10,7 @@ pub use discovery::{Discovery, FoundTable, PASSWORD_VARIABLE, discover};
 pub use url::DatabaseUrl;
 
 use crate::config::SourceConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use cdc_core::{ColumnFilter, TableFilter};
 use mysql_source::{MysqlSourceConfig, SnapshotMode, TlsMode};
 
@@ -25,7 +26,8 @@ impl SourceConfig {
             self.database_exclude.as_deref(),
             self.table_include.as_deref(),
             self.table_exclude.as_deref(),
-        )?;
+        )
+        .map_err(|e| self.explain_lists(e))?;
         let mut builder = MysqlSourceConfig::builder(&self.hostname)
             .port(self.port)
             .user(&self.user)
@@ -48,5 +50,33 @@ impl SourceConfig {
             builder = builder.tls_ca(ca);
         }
         Ok(builder.build()?)
+    }
+
+    /// What is wrong with an expression of the lists. One with a comma was cut there, and is not shown as it was written.
+    fn explain_lists(&self, e: cdc_core::Error) -> Error {
+        let lists = [&self.database_include, &self.database_exclude, &self.table_include, &self.table_exclude];
+        let way_on = match lists.into_iter().flatten().any(|list| list.contains(',')) {
+            true => "\n  → a comma separates expressions: write \\, for one that belongs to an expression, as in a{1\\,3}",
+            false => "",
+        };
+        Error::configuration(format!("{e}{way_on}")).with_source(e)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use crate::config::{MirrorConfig, Secret};
+
+    #[test]
+    fn an_expression_that_was_cut_at_a_comma_is_explained() {
+        let mut config = MirrorConfig::new("h", 1, "u", Secret::default(), "".as_ref());
+        let mut refused = |list: &str| {
+            config.source.table_include = Some(list.to_owned());
+            config.source.to_mysql().unwrap_err()
+        };
+        let e = refused("d\\.a{1,3}");
+        assert!(e.to_string().contains("→ a comma separates expressions: write \\, ") && e.exit_code() == 2, "{e}");
+        assert!(!refused("d\\.(a").to_string().contains("a comma separates expressions"));
     }
 }

@@ -71,6 +71,35 @@ async fn tables_made_dropped_and_made_again_are_followed() {
         f.assert_equal().await;
         let status = stop(mirror).await;
         assert_eq!(status.stopped().count(), 0, "{status:#?}");
+        // Read in one go: dropped and there again.
+        f.sql(&["DROP TABLE later", "CREATE TABLE later (id INT PRIMARY KEY)", "INSERT INTO later VALUES (1)"]).await;
+        f.once().await;
+        f.assert_equal().await;
+        f.sql(&["INSERT INTO later VALUES (2)"]).await;
+        assert_eq!(f.once().await.stopped().count(), 0, "it is followed after a restart, too");
+        f.assert_equal().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_stopped_for_its_columns_is_followed_when_it_is_made_anew() {
+    both("unsupported", async |mut f| {
+        // It never had columns that the log could know.
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9) CHARACTER SET big5)", "CREATE TABLE u (id INT PRIMARY KEY)"])
+            .await;
+        let mirror = f.caught_up_mirror().await;
+        stopped(&mirror, &f.name("t")).await;
+        f.sql(&[
+            "DROP TABLE t",
+            "CREATE TABLE t (id INT PRIMARY KEY, v INT)",
+            "INSERT INTO t VALUES (1, 1)",
+            "INSERT INTO u VALUES (1)",
+        ])
+        .await;
+        caught_up(&mirror).await;
+        f.assert_equal().await;
+        stop(mirror).await;
     })
     .await;
 }

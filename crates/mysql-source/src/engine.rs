@@ -335,9 +335,8 @@ impl Engine {
     }
 
     fn to_describe(&self, tables: &[usize]) -> Vec<ToDescribe> {
-        let described = |&table: &usize| {
-            self.stream.tables.get(table).map(|t| ToDescribe { table, id: t.id.clone(), reading: t.reading })
-        };
+        let described =
+            |&table: &usize| self.stream.tables.get(table).map(|t| ToDescribe { table, id: t.id.clone(), reading: t.reading });
         tables.iter().filter_map(described).collect()
     }
 

@@ -34,8 +34,12 @@ pub(crate) fn problem(kind: ErrorKind, headline: impl Into<String>, details: &[&
 
 /// The grants that a source needs, as one statement.
 pub(crate) fn grant_statement(user: &str) -> String {
-    let user = user.replace('\'', "''");
-    format!("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{user}'@'%'")
+    format!("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {}", account(user))
+}
+
+/// A user as SQL names it, from any host.
+fn account(user: &str) -> String {
+    format!("'{}'@'%'", user.replace('\\', r"\\").replace('\'', "''"))
 }
 
 /// True if trying again on a new connection may help.
@@ -80,7 +84,10 @@ pub(crate) fn explain(config: &MysqlSourceConfig, doing: &str, error: Driver) ->
                     format!("cannot log in to {address} as {user:?}"),
                     &[&said],
                     &[
-                        "check database.user and database.password",
+                        match config.password.is_empty() {
+                            true => "no password was given: set database.password, and check database.user",
+                            false => "check database.user and database.password",
+                        },
                         "the user must be allowed from this host: see mysql.user on the server",
                     ],
                 ),
@@ -88,7 +95,7 @@ pub(crate) fn explain(config: &MysqlSourceConfig, doing: &str, error: Driver) ->
                     unavailable,
                     format!("{address} does not let this host in"),
                     &[&said],
-                    &[&format!("make the user for any host: CREATE USER '{user}'@'%' ..., then {}", grant_statement(user))],
+                    &[&format!("make the user for any host: CREATE USER {} ..., then {}", account(user), grant_statement(user))],
                 ),
                 code::DATABASE_DENIED | code::TABLE_DENIED | code::COLUMN_DENIED | code::PRIVILEGE_MISSING => problem(
                     unavailable,
@@ -126,7 +133,11 @@ pub(crate) fn explain(config: &MysqlSourceConfig, doing: &str, error: Driver) ->
                 std::io::ErrorKind::TimedOut => "no answer in time: is the host right, does a firewall drop the packets?",
                 _ => "the connection was lost: is the server up?",
             };
-            problem(unavailable, format!("cannot reach {address} for {doing}"), &[&text], &[hint])
+            let headline = match doing {
+                "connecting" => format!("cannot reach {address}"),
+                _ => format!("cannot reach {address} for {doing}"),
+            };
+            problem(unavailable, headline, &[&text], &[hint])
         }
         Driver::Io(IoError::Tls(tls)) => tls_problem(&address, &tls.to_string()),
         Driver::Driver(DriverError::NoClientSslFlagFromServer) => problem(
@@ -141,9 +152,23 @@ pub(crate) fn explain(config: &MysqlSourceConfig, doing: &str, error: Driver) ->
             &[],
             &["is the server up? its error log says why"],
         ),
+        // MySQL answers so for a user that it does not have.
+        Driver::Driver(DriverError::UnknownAuthPlugin { name }) => problem(
+            unavailable,
+            format!("cannot log in to {address} as {user:?}"),
+            &[&format!("the user does not exist, or logs in by {name}, which is not supported")],
+            &[
+                "check database.user",
+                &format!("a user that exists: ALTER USER {} IDENTIFIED WITH caching_sha2_password BY '...'", account(user)),
+            ],
+        ),
         other => problem(unavailable, format!("{doing} failed on {address}"), &[&other.to_string()], &[]),
     };
-    explained.with_source(error)
+    match error {
+        // The driver's wrappings only say "Input/output error" again.
+        Driver::Io(IoError::Io(io)) => explained.with_source(io),
+        other => explained.with_source(other),
+    }
 }
 
 fn tls_problem(address: &str, said: &str) -> Error {
@@ -153,13 +178,14 @@ fn tls_problem(address: &str, said: &str) -> Error {
         &[said],
         &[
             "database.ssl.mode = \"required\" encrypts without looking at the certificate",
-            "for verify_ca and verify_identity name the authority's PEM file in database.ssl.ca",
+            "for verify_ca and verify_identity name the authority's PEM file in database.ssl.truststore",
         ],
     )
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]
@@ -167,6 +193,41 @@ mod tests {
         assert!(is_gap("Cannot replicate because the source purged required binary logs."));
         assert!(is_gap("Could not find first log file name in binary log index file"));
         assert!(!is_gap("A replica with the same server_uuid/server_id as this replica has connected to the source"));
+    }
+
+    fn config() -> MysqlSourceConfig {
+        MysqlSourceConfig::builder("db").user("o'me").build().unwrap()
+    }
+
+    #[test]
+    fn a_user_that_is_not_there_is_told_from_a_server_that_is_not() {
+        let error = Driver::Driver(DriverError::UnknownAuthPlugin { name: "sha256_password".to_owned() });
+        let said = explain(&config(), "connecting", error).to_string();
+        let start = "cannot log in to db:3306 as \"o'me\"\n  the user does not exist, or logs in by sha256_password, which is not supported\n  → check database.user\n";
+        assert!(said.starts_with(start) && said.contains("ALTER USER 'o''me'@'%' "), "{said}");
+        let denied = mysql_async::ServerError {
+            code: code::ACCESS_DENIED,
+            message: "Access denied".to_owned(),
+            state: "28000".to_owned(),
+        };
+        let said = explain(&config(), "connecting", Driver::Server(denied)).to_string();
+        assert!(said.contains("\n  → no password was given: set database.password"), "{said}");
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_reached_is_told_without_saying_it_twice() {
+        let refused = || Driver::Io(IoError::Io(std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "refused")));
+        let e = explain(&config(), "connecting", refused());
+        assert!(e.to_string().starts_with("cannot reach db:3306\n  refused\n  → nothing listens there"), "{e}");
+        assert_eq!(std::error::Error::source(&e).unwrap().to_string(), "refused");
+        let e = explain(&config(), "reading rows", refused());
+        assert!(e.to_string().starts_with("cannot reach db:3306 for reading rows\n"), "{e}");
+    }
+
+    #[test]
+    fn the_key_that_a_certificate_needs_is_one_that_there_is() {
+        let e = explain(&config(), "connecting", Driver::Io(IoError::Io(std::io::Error::other("invalid certificate"))));
+        assert!(e.to_string().contains("in database.ssl.truststore"), "{e}");
     }
 
     #[test]

@@ -142,12 +142,14 @@ async fn reopen(config: &MysqlSourceConfig, kind: ServerKind, position: &SourceP
 
 async fn work(config: &MysqlSourceConfig, mut connection: Connection, job: Job) -> Done {
     let found = match &job {
-        Job::Schemas(tables) => describe(&mut connection, config, tables)
-            .await
-            .map(|(schemas, until)| Found::Schemas { tables: tables.clone(), schemas, until }),
-        Job::Keys(tables) => describe(&mut connection, config, tables)
-            .await
-            .map(|(schemas, _)| Found::Keys { tables: tables.clone(), schemas }),
+        Job::Schemas(tables) => describe(&mut connection, config, tables).await.map(|(schemas, until)| Found::Schemas {
+            tables: tables.clone(),
+            schemas,
+            until,
+        }),
+        Job::Keys(tables) => {
+            describe(&mut connection, config, tables).await.map(|(schemas, _)| Found::Keys { tables: tables.clone(), schemas })
+        }
         Job::Chunk { table, generation, range, emitted } => {
             let read = read_chunk(&mut connection, range, emitted).await;
             // A failed read may leave a view open or the protocol in the middle: the connection is not used again.

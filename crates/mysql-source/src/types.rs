@@ -28,8 +28,8 @@ pub fn parse_column_type(
     collation: Option<&str>,
     dialect: Dialect,
 ) -> DecodeResult<ColumnType> {
-    // The values of ENUM and SET are printed without escapes, quotes doubled.
-    let tokens = tokens(declaration, Dialect { no_backslash_escapes: true, ansi_quotes: false, ..dialect });
+    // The values of ENUM and SET are printed with escapes and doubled quotes, whatever the session's mode.
+    let tokens = tokens(declaration, Dialect { no_backslash_escapes: false, ansi_quotes: false, ..dialect });
     let mut parser = Parser::new(&tokens);
     let mut parsed = data_type(&mut parser, charset.or(Some("binary")), dialect)?;
     parsed.native.declaration = declaration.to_owned();
@@ -410,7 +410,7 @@ mod tests {
             ("year", L::Year, "YEAR"),
             ("enum('a','c,d','e''f')", L::Enum { values: vec!["a".into(), "c,d".into(), "e'f".into()] }, "ENUM"),
             ("set('x','y')", L::Set { values: vec!["x".into(), "y".into()] }, "SET"),
-            (r"enum('a\b')", L::Enum { values: vec![r"a\b".into()] }, "ENUM"),
+            (r"enum('a\\b','n\nn','z\0')", L::Enum { values: vec![r"a\b".into(), "n\nn".into(), "z\0".into()] }, "ENUM"),
             ("json", L::Json, "JSON"),
             ("point", L::Geometry { point: true }, "POINT"),
             ("geomcollection", L::Geometry { point: false }, "GEOMCOLLECTION"),

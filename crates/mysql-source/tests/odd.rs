@@ -129,6 +129,26 @@ async fn a_table_without_a_key_is_read_exactly_once_on_a_server_that_does_not_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn values_of_lists_are_what_was_declared_from_the_table_and_from_the_log() {
+    both("lists", async |server, database, mut admin| {
+        run(
+            &mut admin,
+            &[
+                r"CREATE TABLE t (id INT PRIMARY KEY, e ENUM('x\\y','n\nn','q''q','z\0z','t\tt','\\'), s SET('a\\','b\nb'))",
+                r"INSERT INTO t VALUES (1, 1, 3), (2, 2, 1), (3, 3, 2)",
+            ],
+        )
+        .await;
+        let mut follower = Follower::caught_up(&server, database).await;
+        run(&mut admin, &["INSERT INTO t VALUES (4, 1, 3), (5, 2, 1), (6, 3, 2), (7, 4, 0), (8, 5, 0), (9, 6, 0)"]).await;
+        follower.catch_up().await;
+        assert_eq!(follower.table("t").stop, None);
+        follower.assert_equals().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_key_that_is_announced_is_the_key_that_rows_are_told_apart_by() {
     both("keys", async |server, database, mut admin| {
         run(

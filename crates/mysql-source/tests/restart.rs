@@ -80,6 +80,55 @@ async fn a_restart_after_every_batch_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tables_that_were_made_anew_are_read_wherever_the_source_ends_behind_that() {
+    both("anew", async |server, database, mut admin| {
+        run(
+            &mut admin,
+            &[
+                "CREATE TABLE t (id INT PRIMARY KEY, v INT)",
+                "CREATE TABLE u (id INT PRIMARY KEY)",
+                "CREATE TABLE other (id INT PRIMARY KEY)",
+                "INSERT INTO t VALUES (1, 1)",
+                "INSERT INTO u VALUES (1)",
+            ],
+        )
+        .await;
+        let config = config(&server, database).batch_rows(10).build().unwrap();
+        let mut copy = Copy::default();
+        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+        copy.catch_up(&mut source, &config).await;
+        drop(source);
+        run(
+            &mut admin,
+            &[
+                "CREATE TABLE t_new (id INT PRIMARY KEY, v INT)",
+                "INSERT INTO t_new VALUES (7, 7)",
+                "RENAME TABLE t TO t_old, t_new TO t",
+                "DROP TABLE u",
+                "CREATE TABLE u (id INT PRIMARY KEY)",
+                "INSERT INTO u VALUES (8)",
+            ],
+        )
+        .await;
+        for id in 0..200 {
+            run(&mut admin, &[&format!("INSERT INTO other VALUES ({id})")]).await;
+        }
+        for _ in 0..12 {
+            let mut source = MysqlSource::start(config.clone(), copy.state.clone()).await.unwrap();
+            let next = tokio::time::timeout(crate::support::DEADLINE, source.next()).await.unwrap();
+            copy.apply(next.unwrap().unwrap());
+        }
+        let mut source = MysqlSource::start(config.clone(), copy.state.clone()).await.unwrap();
+        copy.catch_up(&mut source, &config).await;
+        copy.assert_equals(&server, database).await;
+        for table in ["t", "u"] {
+            assert_eq!(copy.table(database, table).stop, None);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_connection_is_made_again_without_a_gap() {
     both("killed", async |server, database, mut admin| {
         run(&mut admin, &TABLES).await;

@@ -12,22 +12,24 @@ pub(crate) async fn run(global: &Global) -> Result<Outcome> {
     if global.json {
         output::print_json(&serde_json::json!({ "ok": ok, "checks": checks }))?;
     } else {
-        output::print(&render(&checks))?;
+        output::print(&render(&checks, global.quiet))?;
     }
     Ok(if ok { Outcome::Done } else { Outcome::Difference })
 }
 
-fn render(checks: &[Check]) -> String {
+/// What was found; with `-q` only what failed.
+fn render(checks: &[Check], quiet: bool) -> String {
     let failed = checks.iter().filter(|c| !c.ok).count();
     let notes = match checks.iter().filter(|c| c.ok && c.fix.is_some()).count() {
         0 => String::new(),
         n => format!(", {n} with a note"),
     };
     let mut out = match failed {
+        _ if quiet => String::new(),
         0 => format!("ready: {} checks passed{notes}\n", checks.len()),
         n => format!("not ready: {n} of {} checks failed\n", checks.len()),
     };
-    for check in checks {
+    for check in checks.iter().filter(|c| !quiet || !c.ok) {
         let result = match (check.ok, &check.fix) {
             (false, _) => "FAILED",
             (true, Some(_)) => "note  ",
@@ -38,8 +40,20 @@ fn render(checks: &[Check]) -> String {
             out += &format!("         → {}\n", fix.replace('\n', "\n           "));
         }
     }
-    if failed == 0 {
+    if failed == 0 && !quiet {
         out += "next: lakehouse run\n";
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_failed_is_said_when_nothing_else_is_wanted() {
+        let check = |name: &str, ok| Check { name: name.to_owned(), ok, found: "x".to_owned(), fix: Some("y".to_owned()) };
+        assert_eq!(render(&[check("a", true), check("b", false)], true), "  FAILED b: x\n         → y\n");
+        assert_eq!(render(&[check("a", true)], true), "");
+    }
 }

@@ -1,7 +1,7 @@
 //! `lakehouse init`.
 
 use crate::arguments::{Global, InitArgs};
-use crate::text_table::{TextTable, bytes, grouped};
+use crate::text_table::{TextTable, bytes, counted, grouped, one_line};
 use crate::{Outcome, output};
 use mirror::{DatabaseUrl, Error, ErrorKind, Result, Secret};
 use std::io::{IsTerminal, Write};
@@ -14,7 +14,7 @@ pub(crate) async fn run(global: &Global, args: &InitArgs) -> Result<Outcome> {
         return Err(is_there(path));
     }
     let password = password(&url, args)?;
-    let found = mirror::discover(&url, &password).await?;
+    let found = mirror::discover(&url, &password).await.map_err(|e| say_how_to_give_a_password(e, &password))?;
     let text = found.configuration(&url, args.password_file.as_deref());
     write_file(path, &text, args.force)?;
     if global.json {
@@ -22,17 +22,25 @@ pub(crate) async fn run(global: &Global, args: &InitArgs) -> Result<Outcome> {
         output::print_json(&document)?;
         return Ok(Outcome::Done);
     }
-    let mut out = format!("wrote {}: {} tables of {}, {}\n", path.display(), found.tables.len(), url.database, found.server);
-    let mut table = TextTable::new(&["table", "key", ">about rows", ">size", "remarks"]);
+    let tables = counted(found.tables.len() as u64, "table");
+    let mut out = format!("wrote {}: {tables} of {}, {}\n", path.display(), url.database, found.server);
+    let mut table = TextTable::new(&["table", "key", ">about rows", ">size"]);
     for t in &found.tables {
         let key = if t.key.is_empty() { "none".to_owned() } else { t.key.join(", ") };
-        table.row([t.table.clone(), key, grouped(t.estimated_rows), bytes(t.size_bytes), t.remarks.join("; ")]);
+        table.row([t.table.clone(), key, grouped(t.estimated_rows), bytes(t.size_bytes)]);
     }
     out += &table.render();
+    for (t, remark) in found.tables.iter().flat_map(|t| t.remarks.iter().map(move |remark| (t, remark))) {
+        out += &format!("note: {}: {}\n", one_line(&t.table), one_line(remark));
+    }
     if args.password_file.is_none() && std::env::var_os(mirror::PASSWORD_VARIABLE).is_none() {
         out += &format!("the password is not in the file: export {}=...\n", mirror::PASSWORD_VARIABLE);
     }
-    let config = if path.as_os_str() == "mirror.toml" { String::new() } else { format!(" -c {}", path.display()) };
+    let config = if path.as_os_str() == "mirror.toml" {
+        String::new()
+    } else {
+        format!(" -c {}", output::shell_word(&path.to_string_lossy()))
+    };
     out += &format!("next: lakehouse check{config} && lakehouse run{config}\n");
     output::print(&out)?;
     Ok(Outcome::Done)
@@ -51,6 +59,17 @@ fn write_file(path: &Path, text: &str, overwrite: bool) -> Result<()> {
         )
         .with_source(e)),
     }
+}
+
+/// There is no configuration yet to set the password in.
+fn say_how_to_give_a_password(e: Error, password: &Secret) -> Error {
+    const SETTING: &str = "set database.password, and check database.user";
+    let message = e.to_string();
+    if !password.is_empty() || !message.contains(SETTING) {
+        return e;
+    }
+    let how = format!("export {}=..., or --password-file FILE; and check the user", mirror::PASSWORD_VARIABLE);
+    Error::new(e.kind(), message.replace(SETTING, &how)).with_source(e)
 }
 
 fn is_there(path: &Path) -> Error {

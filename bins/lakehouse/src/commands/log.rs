@@ -2,7 +2,7 @@
 
 use super::read_config;
 use crate::arguments::{Global, LogArgs};
-use crate::text_table::{TextTable, grouped};
+use crate::text_table::{TextTable, counted, grouped};
 use crate::{Outcome, output};
 use mirror::{LogRange, LogTopic, LogView, Result};
 use std::io::{ErrorKind, Write};
@@ -25,14 +25,31 @@ pub(crate) async fn run(global: &Global, args: &LogArgs) -> Result<Outcome> {
     range.headers = args.headers;
     let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout());
     let printed = log.print(topic, range, &mut out).await;
+    let nothing = matches!(printed, Ok(0));
     match printed.map(|_| out.flush()) {
-        Ok(Ok(())) => Ok(Outcome::Done),
+        Ok(Ok(())) => {
+            if nothing && !global.quiet && range.limit > 0 {
+                say_where_it_ends(&log, topic, range).await?;
+            }
+            Ok(Outcome::Done)
+        }
         // Whoever read the records has seen enough: `lakehouse log orders | head`.
         Ok(Err(e)) if e.kind() == ErrorKind::BrokenPipe => Ok(Outcome::Done),
         Err(e) if is_broken_pipe(&e) => Ok(Outcome::Done),
         Ok(Err(e)) => Err(mirror::Error::new(mirror::ErrorKind::Unavailable, format!("the records cannot be written out: {e}"))),
         Err(e) => Err(e),
     }
+}
+
+/// Why nothing was printed.
+async fn say_where_it_ends(log: &LogView, topic: &str, range: LogRange) -> Result<()> {
+    let topics = log.topics().await?;
+    let partitions = topics.iter().filter(|t| t.topic == topic).flat_map(|t| &t.partitions);
+    if let Some(kept) = partitions.filter(|p| p.partition == range.partition).find(|p| range.from >= p.next) {
+        let first = if kept.first < kept.next { format!("; the first record is {}", kept.first) } else { String::new() };
+        output::say(&format!("note: no record: the next one of {topic} will be at offset {}{first}\n", kept.next));
+    }
+    Ok(())
 }
 
 fn is_broken_pipe(e: &mirror::Error) -> bool {
@@ -54,5 +71,5 @@ fn render(topics: &[LogTopic]) -> String {
             ]);
         }
     }
-    format!("{} topics; lakehouse log TOPIC prints the records\n{}", topics.len(), table.render())
+    format!("{}; lakehouse log TOPIC prints the records\n{}", counted(topics.len() as u64, "topic"), table.render())
 }

@@ -1,8 +1,8 @@
 //! `lakehouse run`.
 
 use super::{Interrupt, read_config};
-use crate::arguments::{Global, RunArgs};
-use crate::text_table::{duration_ms, grouped};
+use crate::arguments::{Global, LogFormat, RunArgs};
+use crate::text_table::{counted, duration_ms, grouped};
 use crate::{Outcome, output};
 use mirror::{Mirror, MirrorConfig, MirrorStatus, Result, TablePhase};
 use std::collections::BTreeSet;
@@ -17,14 +17,15 @@ const REDRAW_EVERY: Duration = Duration::from_millis(250);
 pub(crate) async fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     let config = read_config(global)?;
     let mut interrupt = Interrupt::listen()?;
-    announce(global, &config);
     let mirror = tokio::select! {
-        mirror = Mirror::start(config) => mirror?,
+        mirror = Mirror::start(config.clone()) => mirror?,
         () = interrupt.wait() => return Ok(if args.until_caught_up { Outcome::Interrupted } else { Outcome::Done }),
     };
+    announce(global, &config);
     let mut progress = Progress::new(global);
     let ended = watch(&mirror, args, &mut interrupt, &mut progress).await;
     progress.clear();
+    progress.name_stops(&mirror.status());
     let (was_interrupted, last) = match (ended, mirror.stop().await) {
         (Ok(interrupted), Ok(last)) => (interrupted, last),
         (Err(e), _) | (Ok(_), Err(e)) => return Err(e),
@@ -76,10 +77,10 @@ fn summarize(global: &Global, status: &MirrorStatus) -> Result<()> {
     } else if !global.quiet {
         let commits: u64 = status.tables.values().map(|t| t.commits).sum();
         output::say(&format!(
-            "stopped: {} changes captured, {} commits to {} tables\n",
-            grouped(status.source.events),
-            commits,
-            status.tables.len()
+            "stopped: {} captured, {} to {}\n",
+            counted(status.source.events, "change"),
+            counted(commits, "commit"),
+            counted(status.tables.len() as u64, "table")
         ));
     }
     Ok(())
@@ -90,6 +91,8 @@ struct Progress {
     terminal: bool,
     silent: bool,
     json: bool,
+    /// Whoever wants the log as JSON wants stops so as well.
+    log_stops: bool,
     last_line: Option<Instant>,
     last_events: (u64, Instant),
     drawn: bool,
@@ -103,6 +106,7 @@ impl Progress {
             terminal: std::io::stderr().is_terminal() && !global.json,
             silent: global.quiet,
             json: global.json,
+            log_stops: global.log_format == LogFormat::Json,
             last_line: None,
             last_events: (0, Instant::now()),
             drawn: false,
@@ -149,8 +153,10 @@ impl Progress {
         let snapshots: Vec<_> = status.tables.values().filter(|t| t.phase == TablePhase::Snapshot).collect();
         if snapshots.is_empty() {
             return format!(
-                "streaming: {tables} tables, {} changes, {rate:.0}/s, {lag} records behind",
-                grouped(status.source.events)
+                "streaming: {}, {}, {rate:.0}/s, {} behind",
+                counted(tables as u64, "table"),
+                counted(status.source.events, "change"),
+                counted(lag.unsigned_abs(), "record")
             );
         }
         let rows: u64 = snapshots.iter().map(|t| t.snapshot_rows).sum();
@@ -161,19 +167,25 @@ impl Progress {
             String::new()
         };
         format!(
-            "snapshot: {} of {tables} tables, {} of about {} rows, {rate:.0}/s{left}",
+            "snapshot: {} of {}, {} of about {}, {rate:.0}/s{left}",
             snapshots.len(),
+            counted(tables as u64, "table"),
             grouped(rows),
-            grouped(estimate)
+            counted(estimate, "row")
         )
     }
 
     /// Names each stopped table once, as an error.
     fn name_stops(&mut self, status: &MirrorStatus) {
         for (table, message) in status.stopped() {
-            if self.named.insert(table.to_owned()) {
+            if !self.named.insert(table.to_owned()) {
+                continue;
+            }
+            if self.log_stops {
+                tracing::error!(stopped = table, "{message}");
+            } else {
                 self.clear();
-                output::say(&format!("error: {table} has stopped: {}\n", output::indented(message)));
+                output::say(&format!("error: {}", output::stopped(table, message)));
             }
         }
     }

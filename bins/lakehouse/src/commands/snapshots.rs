@@ -2,7 +2,7 @@
 
 use super::read_config;
 use crate::arguments::{Global, SnapshotsArgs};
-use crate::text_table::{TextTable, grouped};
+use crate::text_table::{TextTable, counted, grouped};
 use crate::{Outcome, output};
 use mirror::Result;
 
@@ -21,7 +21,7 @@ pub(crate) async fn run(global: &Global, args: &SnapshotsArgs) -> Result<Outcome
         "operation",
         ">added",
         ">deletes",
-        ">total rows",
+        ">total records",
         "refs",
         "source position",
     ]);
@@ -38,6 +38,6 @@ pub(crate) async fn run(global: &Global, args: &SnapshotsArgs) -> Result<Outcome
         ]);
     }
     let shown = if snapshots.len() < all { format!(", {} of them shown (--limit)", snapshots.len()) } else { String::new() };
-    output::print(&format!("{}: {all} snapshots, the newest first{shown}\n{}", args.table, out.render()))?;
+    output::print(&format!("{}: {}, the newest first{shown}\n{}", args.table, counted(all as u64, "snapshot"), out.render()))?;
     Ok(Outcome::Done)
 }

@@ -2,7 +2,7 @@
 
 use super::{Interrupt, read_config};
 use crate::arguments::{Global, StatusArgs};
-use crate::text_table::{TextTable, duration_ms, grouped};
+use crate::text_table::{TextTable, counted, duration_ms, grouped};
 use crate::{Outcome, output};
 use mirror::{MirrorConfig, Result, StatusReport, TablePhase};
 use std::time::Duration;
@@ -19,7 +19,8 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs) -> Result<Outcome> {
             return Ok(outcome); // nobody reads it any more
         }
         tokio::select! {
-            () = interrupt.wait() => return Ok(Outcome::Interrupted),
+            // It has no other end.
+            () = interrupt.wait() => return Ok(Outcome::Done),
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
@@ -29,14 +30,23 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs) -> Result<Outcome> {
 async fn show(global: &Global, config: &MirrorConfig, before: &str) -> Result<(Outcome, bool)> {
     let report = mirror::status(config).await?;
     let stopped = report.tables.iter().any(|t| t.status.stopped.is_some() || t.unreadable.is_some());
-    let read = if global.json { output::print_json(&report)? } else { output::print(&format!("{before}{}", render(&report)))? };
+    let read = if global.json {
+        output::print_json(&report)?
+    } else {
+        output::print(&format!("{before}{}", render(&report, global.quiet)))?
+    };
     Ok((if stopped { Outcome::StoppedTables } else { Outcome::Done }, read))
 }
 
-fn render(report: &StatusReport) -> String {
+/// All of it; with `-q` only tables that do not go on.
+fn render(report: &StatusReport, quiet: bool) -> String {
+    if quiet {
+        return stops(report);
+    }
+    let tables = counted(report.tables.len() as u64, "table");
     let mut out = match &report.running {
-        Some(pid) => format!("running (pid {pid}): {} tables\n", report.tables.len()),
-        None => format!("not running: {} tables, as last committed\n", report.tables.len()),
+        Some(pid) => format!("running (pid {pid}): {tables}\n"),
+        None => format!("not running: {tables}, as last committed\n"),
     };
     if let Some(position) = &report.position {
         out += &format!("  source at {} {}\n", position.log.file, position.log.offset);
@@ -81,10 +91,14 @@ fn render(report: &StatusReport) -> String {
             number(t.delete_files),
         ]);
     }
-    out += &table.render();
+    out + &table.render() + &stops(report)
+}
+
+fn stops(report: &StatusReport) -> String {
+    let mut out = String::new();
     for t in &report.tables {
         if let Some(message) = &t.status.stopped {
-            out += &format!("{} has stopped: {}\n", t.table, output::indented(message));
+            out += &output::stopped(&t.table, message);
         }
         if let Some(message) = &t.unreadable {
             out += &format!("{} cannot be read: {}\n", t.table, output::indented(message));

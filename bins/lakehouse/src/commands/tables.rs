@@ -2,7 +2,7 @@
 
 use super::read_config;
 use crate::arguments::Global;
-use crate::text_table::{TextTable, bytes, grouped};
+use crate::text_table::{TextTable, bytes, counted, grouped};
 use crate::{Outcome, output};
 use mirror::Result;
 
@@ -38,6 +38,6 @@ pub(crate) async fn run(global: &Global) -> Result<Outcome> {
         ]);
     }
     let body = if out.is_empty() { "next: lakehouse run\n".to_owned() } else { out.render() };
-    output::print(&format!("catalog {}: {} tables\n{body}", config.sink.catalog, tables.len()))?;
+    output::print(&format!("catalog {}: {}\n{body}", config.sink.catalog, counted(tables.len() as u64, "table")))?;
     Ok(Outcome::Done)
 }

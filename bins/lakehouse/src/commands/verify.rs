@@ -2,7 +2,7 @@
 
 use super::{Interrupt, read_config};
 use crate::arguments::{Engine, Global, VerifyArgs};
-use crate::text_table::{TextTable, duration_ms, grouped};
+use crate::text_table::{TextTable, counted, duration_ms, grouped};
 use crate::{Outcome, output};
 use mirror::{Error, Result, TableVerdict, VerifyOptions, VerifyReport};
 use std::io::IsTerminal;
@@ -37,31 +37,46 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Outcome> {
     }
     let report = report?;
     if global.json {
-        output::print_json(&report)?;
+        output::print_json(&Document { report: &report, sample_percent: sample })?;
     } else {
-        output::print(&render(&report, args.show))?;
+        output::print(&render(&report, args.show, sample))?;
     }
     Ok(if report.equal() { Outcome::Done } else { Outcome::Difference })
+}
+
+/// The report as JSON, with what was asked for.
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    report: &'a VerifyReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample_percent: Option<f64>,
 }
 
 fn result(table: &TableVerdict) -> &'static str {
     match table {
         TableVerdict { not_compared: Some(_), .. } => "not compared",
         TableVerdict { different: 0, unsettled: 1.., .. } => "unsettled",
+        // Both sides are read one after the other; what differed was looked at again.
+        TableVerdict { different: 0, source_rows, mirror_rows, .. } if source_rows != mirror_rows => {
+            "equal (it changed meanwhile)"
+        }
         TableVerdict { different: 0, .. } => "equal",
         _ => "DIFFERENT",
     }
 }
 
-fn render(report: &VerifyReport, show: usize) -> String {
+fn render(report: &VerifyReport, show: usize, sample: Option<f64>) -> String {
     let rows: u64 = report.tables.iter().map(|t| t.source_rows).sum();
-    let (tables, rows, took) = (report.tables.len(), grouped(rows), duration_ms(report.took_ms));
+    let sampled = sample.map(|percent| format!(", a sample of about {percent}%,")).unwrap_or_default();
+    let rows = format!("{}{sampled}", counted(rows, "row"));
+    let (tables, took) = (counted(report.tables.len() as u64, "table"), duration_ms(report.took_ms));
     let different = report.tables.iter().filter(|t| t.different > 0).count();
     let unknown = report.tables.iter().filter(|t| !t.equal() && t.different == 0).count();
     let mut out = match (different, unknown) {
-        (0, 0) => format!("equal: {tables} tables, {rows} rows, compared row by row in {took}\n"),
-        (0, n) => format!("not known to be equal: {n} of {tables} tables; {rows} rows compared in {took}\n"),
-        (n, _) => format!("DIFFERENT: {n} of {tables} tables; {rows} rows compared in {took}\n"),
+        (0, 0) => format!("equal: {tables}, {}, compared row by row in {took}\n", rows.trim_end_matches(',')),
+        (0, n) => format!("not known to be equal: {n} of {tables}; {rows} compared in {took}\n"),
+        (n, _) => format!("DIFFERENT: {n} of {tables}; {rows} compared in {took}\n"),
     };
     let mut table = TextTable::new(&["table", ">source rows", ">mirror rows", ">different", ">unsettled", ">mapped", "result"]);
     for t in &report.tables {
@@ -81,7 +96,7 @@ fn render(report: &VerifyReport, show: usize) -> String {
             out += &format!("{} cannot be compared: {}\n", t.table, output::indented(why));
         }
         if let Some(why) = &t.stopped {
-            out += &format!("{} has stopped and is not followed: {}\n", t.table, output::indented(why));
+            out += &output::stopped(&t.table, why);
         }
         for d in &t.differences {
             out += &format!("{} {d}\n", t.table);
@@ -94,13 +109,50 @@ fn render(report: &VerifyReport, show: usize) -> String {
                 show.saturating_mul(10).max(100)
             );
         }
-        for (column, count) in &t.mapped {
+        if !t.mapped.is_empty() {
+            let columns: Vec<String> = t.mapped.iter().map(|(column, n)| format!("{column} ({})", grouped(*n))).collect();
             out += &format!(
-                "{}.{column}: {} zero dates, which are NULL in the mirror, or 1970-01-01 where the column cannot be NULL\n",
+                "{}: zero, partial or impossible dates, which are NULL in the mirror, or 1970-01-01 where the column cannot be NULL: {}\n",
                 t.table,
-                grouped(*count)
+                columns.join(", ")
             );
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> VerifyReport {
+        let mut t = TableVerdict { table: "d.t".to_owned(), source_rows: 1, mirror_rows: 1, ..TableVerdict::default() };
+        t.mapped = [("a".to_owned(), 2), ("b".to_owned(), 1)].into();
+        VerifyReport { tables: vec![t], took_ms: 5 }
+    }
+
+    #[test]
+    fn a_sample_is_called_one() {
+        assert!(render(&report(), 1, None).starts_with("equal: 1 table, 1 row, compared row by row in 5 ms\n"));
+        let text = render(&report(), 1, Some(50.0));
+        assert!(text.starts_with("equal: 1 table, 1 row, a sample of about 50%, compared row by row in 5 ms\n"), "{text}");
+        let mut report = report();
+        report.tables[0].different = 1;
+        let text = render(&report, 1, Some(50.0));
+        assert!(text.starts_with("DIFFERENT: 1 of 1 table; 1 row, a sample of about 50%, compared in 5 ms\n"), "{text}");
+    }
+
+    #[test]
+    fn columns_whose_dates_are_mapped_are_one_line() {
+        let text = render(&report(), 1, None);
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.ends_with(" where the column cannot be NULL: a (2), b (1)\n"), "{text}");
+    }
+
+    #[test]
+    fn counts_that_differ_beside_equal_are_explained() {
+        let mut report = report();
+        report.tables[0].mirror_rows = 2;
+        assert!(render(&report, 1, None).contains("  equal (it changed meanwhile)\n"));
+    }
 }

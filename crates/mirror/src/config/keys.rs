@@ -225,13 +225,25 @@ pub(super) const KEYS: &[Key] = &[
     key(Sink, "commit.interval.ms", Alias("iceberg.control.commit.interval-ms")),
 ];
 
-/// The key of that name, in a section or in any.
+/// The key of that name, in a section or in any; one that is read comes before one that is not.
 pub(super) fn find(section: Option<Section>, name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|k| k.name == name && section.is_none_or(|s| s == k.section))
+    let of_that_name = || KEYS.iter().filter(|k| k.name == name && section.is_none_or(|s| s == k.section));
+    of_that_name().find(|k| k.treatment == Used).or_else(|| of_that_name().next())
+}
+
+/// `log.type` as the section and its key, whether there is such a key or not.
+pub(super) fn with_section(name: &str) -> Option<(Section, &str)> {
+    Section::ALL.into_iter().find_map(|s| Some((s, name.strip_prefix(s.name())?.strip_prefix('.')?)))
 }
 
 /// The known name that was probably meant.
 pub(super) fn probably_meant(section: Option<Section>, name: &str) -> Option<&'static Key> {
     let names = KEYS.iter().filter(|k| section.is_none_or(|s| s == k.section));
     nearest(name, names, |k| k.name)
+}
+
+/// The section that was probably meant.
+pub(super) fn section_probably_meant(name: &str) -> Option<&'static Section> {
+    const SECTIONS: &[Section] = &Section::ALL;
+    nearest(name, SECTIONS.iter(), |s| s.name())
 }

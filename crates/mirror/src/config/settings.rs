@@ -2,7 +2,10 @@ use super::keys::{self, Section, Treatment};
 use super::substitute::substitute;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// Settings by section and key, checked against the known keys, with references resolved.
 #[derive(Default)]
@@ -34,9 +37,15 @@ impl Settings {
         let mut settings = Self { base, ..Self::default() };
         for (section_name, value) in &table {
             let Some(section) = Section::ALL.into_iter().find(|s| s.name() == section_name) else {
-                let next = match keys::find(None, section_name).or_else(|| keys::probably_meant(None, section_name)) {
-                    Some(key) => format!("did you mean \"{}\" in [{}]?", key.name, key.section.name()),
-                    None => "there are [source], [log] and [sink]".to_owned(),
+                let key = |key: &keys::Key| format!("did you mean \"{}\" in [{}]?", key.name, key.section.name());
+                let next = if let Some(exactly) = keys::find(None, section_name) {
+                    key(exactly)
+                } else if let Some(meant) = keys::section_probably_meant(section_name) {
+                    format!("did you mean [{}]?", meant.name())
+                } else if let Some(meant) = keys::probably_meant(None, section_name) {
+                    key(meant)
+                } else {
+                    "there are [source], [log] and [sink]".to_owned()
                 };
                 return Err(Error::configuration(format!("{name}: unknown section or key {section_name}\n  → {next}")));
             };
@@ -53,11 +62,9 @@ impl Settings {
             let (key, value) = assignment.split_once('=').ok_or_else(|| {
                 Error::configuration("--set without a value\n  → write --set key=value, or --set key= for none")
             })?;
-            let (section, key) = Section::ALL
-                .into_iter()
-                .find_map(|s| key.strip_prefix(s.name())?.strip_prefix('.').map(|k| (Some(s), k)))
-                .filter(|(s, k)| keys::find(*s, k).is_some())
-                .unwrap_or((None, key));
+            let (section, key) = keys::with_section(key)
+                .filter(|(s, k)| keys::find(Some(*s), k).is_some())
+                .map_or((None, key), |(s, k)| (Some(s), k));
             settings.set("--set", section, key.trim(), value.trim().to_owned())?;
         }
         Ok(settings)
@@ -69,6 +76,11 @@ impl Settings {
                 format!("it belongs in [{}]", elsewhere.section.name())
             } else if let Some(meant) = keys::probably_meant(section, name).or_else(|| keys::probably_meant(None, name)) {
                 format!("did you mean \"{}\"?", meant.name)
+            } else if let Some((section, meant)) = keys::with_section(name)
+                .filter(|_| section.is_none())
+                .and_then(|(section, short)| Some((section, keys::probably_meant(Some(section), short)?)))
+            {
+                format!("did you mean \"{}.{}\"?", section.name(), meant.name)
             } else {
                 "docs/configuration.md lists the keys".to_owned()
             };
@@ -107,21 +119,52 @@ impl Settings {
         })
     }
 
-    /// A value that parses, or the default.
-    pub(super) fn parsed<T: std::str::FromStr>(&self, section: Section, name: &'static str, what: &str, default: T) -> Result<T> {
+    /// A value that parses, or the default; `what` says what may be written.
+    pub(super) fn parsed<T: FromStr>(&self, section: Section, name: &'static str, what: &str, default: T) -> Result<T> {
         match self.text(section, name) {
             None => Ok(default),
-            Some(text) => text
-                .trim()
-                .parse()
-                .map_err(|_| Error::configuration(format!("[{}] \"{name}\" = \"{text}\" must be {what}", section.name()))),
+            Some(text) => text.trim().parse().map_err(|_| unusable(section, name, text, what)),
         }
+    }
+
+    /// A number within these bounds, or the default.
+    pub(super) fn number<T: FromStr + PartialOrd + Display>(
+        &self,
+        section: Section,
+        name: &'static str,
+        what: &str,
+        bounds: impl RangeBounds<T>,
+        default: T,
+    ) -> Result<T> {
+        let Some(text) = self.text(section, name) else { return Ok(default) };
+        text.trim().parse().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
+            let range = match (bounds.start_bound(), bounds.end_bound()) {
+                (Bound::Included(least), Bound::Included(most)) => format!(", {least} to {most}"),
+                (Bound::Included(least), _) => format!(", at least {least}"),
+                _ => String::new(),
+            };
+            unusable(section, name, text, &format!("{what}{range}"))
+        })
+    }
+
+    /// One of the words that a setting knows, or the default, which is the first of them.
+    pub(super) fn choice(&self, section: Section, name: &'static str, words: &[&'static str]) -> Result<&'static str> {
+        let default = words.first().copied().unwrap_or_default();
+        let text = self.text(section, name).unwrap_or(default);
+        words.iter().find(|word| word.eq_ignore_ascii_case(text)).copied().ok_or_else(|| {
+            let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            unusable(section, name, text, &quoted.join(" or "))
+        })
     }
 
     /// A path, relative to the configuration file.
     pub(super) fn path(&self, section: Section, name: &'static str, default: &str) -> PathBuf {
         self.base.join(self.text(section, name).unwrap_or(default))
     }
+}
+
+fn unusable(section: Section, name: &str, text: &str, what: &str) -> Error {
+    Error::configuration(format!("[{}] \"{name}\" = \"{text}\" cannot be used\n  → write {what}", section.name()))
 }
 
 /// What is wrong with a file, and where. The line itself is not shown: it may hold a password.

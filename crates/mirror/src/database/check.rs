@@ -1,7 +1,9 @@
 //! The preflight: everything that a mirror needs, looked at before it runs.
 
-use crate::config::{LogKind, MirrorConfig};
+use super::names::{colliding, leave_all_but_one_out};
+use crate::config::{LogKind, MirrorConfig, SourceConfig};
 use crate::error::Result;
+use cdc_core::TableId;
 use serde::Serialize;
 use std::path::Path;
 
@@ -23,11 +25,14 @@ pub struct Check {
 /// # Errors
 /// Those of connecting; a requirement that is not met is a [`Check`], not an error.
 pub async fn check(config: &MirrorConfig) -> Result<Vec<Check>> {
-    let mut checks: Vec<Check> = mysql_source::preflight(&config.source.to_mysql()?)
+    let source = config.source.to_mysql()?;
+    let mut checks: Vec<Check> = mysql_source::preflight(&source)
         .await?
         .into_iter()
         .map(|c| Check { name: c.name, ok: c.ok, found: c.found, fix: c.fix })
         .collect();
+    let tables: Vec<TableId> = mysql_source::discover(&source).await?.into_iter().map(|t| t.table).collect();
+    checks.extend(names_in_the_catalog(&config.source, &tables));
     if let LogKind::Local(dir) = &config.log.kind {
         checks.push(writable_folder("log folder", "[log] \"dir\"", dir));
     }
@@ -37,6 +42,19 @@ pub async fn check(config: &MirrorConfig) -> Result<Vec<Check>> {
         checks.push(writable_folder("catalog folder", "[sink] \"iceberg.catalog.uri\"", dir));
     }
     Ok(checks)
+}
+
+/// Fails for each name in the catalog that more than one table would have.
+fn names_in_the_catalog<'a>(source: &'a SourceConfig, tables: &'a [TableId]) -> impl Iterator<Item = Check> + 'a {
+    colliding(tables).into_iter().map(|(name, tables)| {
+        let listed = tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Check {
+            name: format!("name {name} in the catalog"),
+            ok: false,
+            found: format!("{listed} would all be this one table: names are lower-cased there"),
+            fix: Some(leave_all_but_one_out(source, &tables)),
+        }
+    })
 }
 
 /// Looks whether a folder, or the nearest one above it that exists, can be written to, without creating anything that stays.

@@ -1,6 +1,7 @@
 //! What is in a database, and the configuration that mirrors it.
 
 use super::DatabaseUrl;
+use super::names::{colliding, leave_all_but_one_out};
 use crate::config::{MirrorConfig, Secret};
 use crate::error::{Error, Result};
 use cdc_core::TableId;
@@ -64,6 +65,15 @@ pub async fn discover(url: &DatabaseUrl, password: &Secret) -> Result<Discovery>
     let mut remarks: BTreeMap<TableId, Vec<String>> = BTreeMap::new();
     for remark in mysql_source::table_remarks(&source).await? {
         remarks.entry(remark.table).or_default().push(remark.found);
+    }
+    for (name, tables) in colliding(found.iter().map(|t| &t.table)) {
+        for table in &tables {
+            let others = tables.iter().filter(|t| *t != table).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            remarks.entry((*table).clone()).or_default().push(format!(
+                "{others} would be the same table {name} in the catalog, where names are lower-cased: {}",
+                leave_all_but_one_out(&config.source, &tables)
+            ));
+        }
     }
     let tables = found
         .into_iter()
@@ -144,7 +154,8 @@ impl Discovery {
         for t in &self.tables {
             let key = if t.key.is_empty() { "no key".to_owned() } else { format!("key {}", one_line(&t.key.join(", "))) };
             let (table, rows, kib) = (one_line(&t.table), t.estimated_rows, t.size_bytes.div_ceil(1024));
-            lines += &format!("#   {table:width$}  about {rows} rows, {kib} KiB, {key}\n");
+            let unit = if rows == 1 { "row" } else { "rows" };
+            lines += &format!("#   {table:width$}  about {rows} {unit}, {kib} KiB, {key}\n");
             for remark in &t.remarks {
                 lines += &format!("#     {}\n", one_line(remark));
             }
