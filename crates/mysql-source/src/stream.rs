@@ -578,8 +578,18 @@ impl Stream {
         table.window = None;
         table.new_creates_after = None;
         let at = format!("at {} {}", self.file, self.end);
+        // Without a name the command has all tables read again.
+        let id = table.id.to_string();
+        let plain = id.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+        let name = if plain { id } else { format!("'{}'", id.replace('\'', r"'\''")) };
+        let named = |way: &&str| match way.ends_with("lakehouse resnapshot") {
+            true => format!("{way} {name}"),
+            false => (*way).to_owned(),
+        };
+        let ways: Vec<String> = ways.iter().map(named).collect();
+        let ways: Vec<&str> = ways.iter().map(String::as_str).collect();
         let message =
-            problem(ErrorKind::Unsafe, format!("{} is not followed any further", table.id), &[what, &at], ways).to_string();
+            problem(ErrorKind::Unsafe, format!("{} is not followed any further", table.id), &[what, &at], &ways).to_string();
         tracing::error!(table = %table.id, ?reason, "{message}");
         self.out.items.push(SourceItem::Stop(TableStop { table: table.id.clone(), reason, message, position }));
         Ok(())

@@ -235,7 +235,7 @@ impl Stream {
         let alteration = alter.classify(&schema);
         let reasons = alteration.reasons.join("; ");
         let statement = format!("the statement was: {}", shortened(ddl));
-        let resnapshot = format!("read it again: lakehouse resnapshot {}", table.id);
+        let resnapshot = "read it again: lakehouse resnapshot";
         match alteration.class {
             AlterClass::MetadataOnly => {
                 if !alteration.dropped_indexes.is_empty() {
@@ -247,7 +247,7 @@ impl Stream {
                         index,
                         StopReason::RowsChangedByDdl,
                         &format!("its key was changed. {statement}"),
-                        &[&resnapshot],
+                        &[resnapshot],
                     );
                 }
                 // Under another collation or type the key's order is another one: what is beyond the last chunk's last key is not
@@ -270,19 +270,19 @@ impl Stream {
                 index,
                 StopReason::RowsChangedByDdl,
                 &format!("old rows show a new default without any row event ({reasons}). {statement}"),
-                &[&resnapshot],
+                &[resnapshot],
             ),
             AlterClass::RowsChanged => self.stop(
                 index,
                 StopReason::RowsChangedByDdl,
                 &format!("a statement changed its rows without any row event ({reasons}). {statement}"),
-                &[&resnapshot],
+                &[resnapshot],
             ),
             AlterClass::Unknown => self.stop(
                 index,
                 StopReason::UnknownDdl,
                 &format!("a statement could not be understood ({reasons}). {statement}"),
-                &[&resnapshot],
+                &[resnapshot],
             ),
         }
     }
