@@ -173,7 +173,7 @@ pub fn check_sink_id(sink: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
     use super::*;
 
     fn sample() -> Checkpoint {

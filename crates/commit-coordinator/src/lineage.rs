@@ -196,7 +196,7 @@ pub fn assess(sink: &str, branch: &str, head: Option<i64>, lineage: &Lineage, wr
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
     use super::*;
     use crate::checkpoint::{CHECKPOINT_VERSION, TopicCheckpoint};
 

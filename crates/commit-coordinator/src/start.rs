@@ -104,7 +104,7 @@ fn whole(generation: &CompleteGeneration, first: &Checkpoint) -> Option<Vec<(Str
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
     use super::*;
     use crate::lineage::Descent;
     use crate::log_view::{PartitionView, TopicView};

@@ -135,7 +135,7 @@ pub(crate) fn decode_integer(text: &[u8]) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;

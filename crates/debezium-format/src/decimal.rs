@@ -235,7 +235,7 @@ pub(crate) fn write_plain(out: &mut Vec<u8>, value: i128, scale: u8) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;

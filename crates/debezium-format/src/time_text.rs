@@ -144,7 +144,7 @@ pub(crate) fn parse_instant(text: &[u8]) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn text(micros: i64) -> String {

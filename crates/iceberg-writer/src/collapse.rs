@@ -108,7 +108,7 @@ impl Collapse {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use arrow_array::Int64Array;
     use arrow_schema::DataType;

@@ -354,7 +354,7 @@ impl Storage for LocalStorage {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     fn folder() -> tempfile::TempDir {

@@ -1,7 +1,7 @@
 //! What is in the catalog, for people and programs: tables, snapshots, and the status of a mirror that may not be running.
 
 use crate::clock::now_ms;
-use crate::config::{LogKind, MirrorConfig};
+use crate::config::MirrorConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::open_catalog;
 use crate::status::{MirrorStatus, StatusFile, TablePhase, TableStatus};
@@ -135,9 +135,9 @@ pub async fn catalog_snapshots(config: &MirrorConfig, table: &str) -> Result<Vec
 /// # Errors
 /// Of reading the status file and the catalog.
 pub async fn status(config: &MirrorConfig) -> Result<StatusReport> {
-    let written = match &config.log.kind {
-        LogKind::Local(dir) => StatusFile::beside(dir).read()?,
-        LogKind::Memory => None,
+    let written = match StatusFile::of(&config.log.kind) {
+        Some(file) => file.read()?,
+        None => None,
     };
     let running = written.as_ref().filter(|s| is_running(s)).map(|s| s.pid);
     let catalog = open_existing(config).await?;
@@ -209,7 +209,7 @@ fn no_table(table: &str, catalog: &str, names: &[TableName]) -> Error {
 }
 
 /// The catalog, if there is one: to look makes none.
-async fn open_existing(config: &MirrorConfig) -> Result<Option<Catalog>> {
+pub(crate) async fn open_existing(config: &MirrorConfig) -> Result<Option<Catalog>> {
     match config.sink.catalog_path.exists() {
         true => open_catalog(config).await.map(Some),
         false => Ok(None),

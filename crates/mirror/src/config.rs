@@ -316,7 +316,7 @@ fn sink_id(name: Option<&str>, topic_prefix: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     const MINIMAL: &str = "[source]\n\"database.hostname\" = \"db\"\n\"database.user\" = \"u\"\n\"topic.prefix\" = \"shop\"\n";

@@ -2,7 +2,7 @@
 
 use crate::config::{LogKind, MirrorConfig};
 use crate::error::{Error, ErrorKind, Result};
-use change_log::{ChangeLog, LocalLog, LocalLogConfig, RecordRef};
+use change_log::{ChangeLog, LocalLog, RecordRef};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -71,7 +71,7 @@ pub(crate) async fn open_at_rest(config: &MirrorConfig, way_on: &str) -> Result<
             format!("there is no log in {}\n  → lakehouse run makes it", dir.display()),
         ));
     }
-    match LocalLog::open(dir, LocalLogConfig::default()).await {
+    match LocalLog::open(dir, config.log.to_local()).await {
         Ok(log) => Ok(log),
         Err(e) if e.kind() == change_log::ErrorKind::InUse => {
             Err(Error::new(ErrorKind::Unavailable, format!("{e}\n  → {way_on}")).with_source(e))
@@ -215,9 +215,9 @@ fn write_bytes(line: &mut Vec<u8>, bytes: Option<&[u8]>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use change_log::{Append, RecordsBuilder, TopicSpec, Transaction};
+    use change_log::{Append, LocalLogConfig, RecordsBuilder, TopicSpec, Transaction};
 
     fn text(bytes: Option<&[u8]>) -> String {
         let mut line = Vec::new();

@@ -2,7 +2,8 @@
 
 use crate::capture::{Captured, Fenced};
 use crate::clock::now_ms;
-use crate::config::{Halves, LogKind, MirrorConfig};
+use crate::config::{Halves, LogConfig, LogKind, MirrorConfig};
+use crate::database::leave_all_but_one_out;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log_tail::LogTail;
 use crate::progress_topic::ProgressState;
@@ -66,10 +67,7 @@ impl Mirror {
     pub async fn start(config: MirrorConfig) -> Result<Self> {
         let source_config = config.source.to_mysql()?;
         let first_rows = config.source.snapshot_mode != "no_data";
-        let status_file = match &config.log.kind {
-            LogKind::Local(dir) => Some(StatusFile::beside(dir)),
-            LogKind::Memory => None,
-        };
+        let status_file = StatusFile::of(&config.log.kind);
         let log = open_log(&config).await?;
         let catalog = open_catalog(&config).await?;
         let prefix = config.source.topic_prefix.clone();
@@ -257,15 +255,20 @@ fn log_ends(status: &MirrorStatus) -> BTreeMap<String, i64> {
 async fn open_log(config: &MirrorConfig) -> Result<Arc<dyn ChangeLog>> {
     Ok(match &config.log.kind {
         LogKind::Memory => Arc::new(MemoryLog::new()),
-        LogKind::Local(dir) => {
-            let mut local = LocalLogConfig::default();
-            local.segment_bytes = config.log.segment_bytes;
-            local.retention_ms = u64::try_from(config.log.retention.as_millis()).unwrap_or(u64::MAX);
-            local.retention_bytes = config.log.retention_bytes;
-            local.cache_bytes = LOG_CACHE;
-            Arc::new(LocalLog::open(dir, local).await?)
-        }
+        LogKind::Local(dir) => Arc::new(LocalLog::open(dir, config.log.to_local()).await?),
     })
+}
+
+impl LogConfig {
+    /// The log's own configuration: whoever opens it, it forgets only what it may.
+    pub(crate) fn to_local(&self) -> LocalLogConfig {
+        let mut local = LocalLogConfig::default();
+        local.segment_bytes = self.segment_bytes;
+        local.retention_ms = u64::try_from(self.retention.as_millis()).unwrap_or(u64::MAX);
+        local.retention_bytes = self.retention_bytes;
+        local.cache_bytes = LOG_CACHE;
+        local
+    }
 }
 
 pub(crate) async fn open_catalog(config: &MirrorConfig) -> Result<Catalog> {
@@ -400,9 +403,8 @@ impl Supervisor {
                 return Err(Error::new(
                     ErrorKind::Unsafe,
                     format!(
-                        "the tables {other} and {id} would both be {name} in the catalog, where names are lower-cased\n  → leave one of them out: \"table.exclude.list\" = '(?-i){}\\.{}' ((?-i): in this case of letters only)",
-                        regex::escape(&id.database),
-                        regex::escape(&id.table)
+                        "the tables {other} and {id} would both be {name} in the catalog, where names are lower-cased\n  → {}",
+                        leave_all_but_one_out(&self.config.source, &[&other, id])
                     ),
                 ));
             }

@@ -1,11 +1,11 @@
 //! Tables that are to be read again: asked for while the mirror stands still, done when it starts.
 
-use crate::config::{LogKind, MirrorConfig};
+use crate::config::MirrorConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log_view::open_at_rest;
 use crate::progress_topic::{TableProgress, progress_records};
-use crate::status::{StatusFile, TablePhase};
-use crate::{capture::Fenced, mirror::open_catalog};
+use crate::status::{MirrorStatus, StatusFile, TablePhase};
+use crate::{capture::Fenced, catalog_view};
 use cdc_core::{Progress, ProgressKey, SourcePosition, StopReason, TableId, TableStop, TopicRouter};
 use change_log::{Append, Transaction};
 use serde::Serialize;
@@ -78,15 +78,20 @@ pub async fn resnapshot(config: &MirrorConfig, which: &ReadAgain) -> Result<Resn
     };
     let all = *which == ReadAgain::All || lost.is_some();
     let mut found = Resnapshot { tables: Vec::new(), position_given_up: lost };
-    let catalog = open_catalog(config).await?;
+    let status = StatusFile::of(&config.log.kind).map(|file| file.read().map(|status| (file, status))).transpose()?;
+    let catalog = catalog_view::open_existing(config).await?;
     let mut progress = Vec::new();
     for id in &wanted {
         let stopped = state.tables.get(id).and_then(|t| t.stop.as_ref());
-        let table = catalog.load_table(&crate::sink::mirrored_name(id)).await.ok().flatten();
+        // How many records there are is worth nothing but a look: a table that cannot be read may be named for just that.
+        let table = match &catalog {
+            Some(catalog) => catalog.load_table(&crate::sink::mirrored_name(id)).await.ok().flatten(),
+            None => None,
+        };
         found.tables.push(TableToRead {
             table: id.to_string(),
             stopped: stopped.filter(|s| s.reason != StopReason::ReadAgain).map(|s| s.message.clone()),
-            records: table.as_ref().map(crate::catalog_view::records),
+            records: table.as_ref().map(catalog_view::records),
         });
         let stop = Progress::Stop(TableStop {
             table: id.clone(),
@@ -96,7 +101,9 @@ pub async fn resnapshot(config: &MirrorConfig, which: &ReadAgain) -> Result<Resn
         });
         progress.push((stop.key(), Some(stop)));
     }
-    catalog.close().await;
+    if let Some(catalog) = catalog {
+        catalog.close().await;
+    }
     if all {
         progress.push((ProgressKey::Position, None));
     }
@@ -105,7 +112,9 @@ pub async fn resnapshot(config: &MirrorConfig, which: &ReadAgain) -> Result<Resn
         let appends = vec![Append { topic, partition: 0, records }];
         fenced.producer.append(Transaction { appends }).await?;
     }
-    show_in_status(config, &found)?;
+    if let Some((file, Some(status))) = status {
+        show_in_status(&file, status, &found);
+    }
     Ok(found)
 }
 
@@ -129,15 +138,14 @@ fn named<'a>(names: &[String], known: impl Iterator<Item = &'a TableId> + Clone)
     names.iter().map(find).collect()
 }
 
-/// The status of a mirror that does not run tells what its next start does.
-fn show_in_status(config: &MirrorConfig, found: &Resnapshot) -> Result<()> {
-    let LogKind::Local(dir) = &config.log.kind else { return Ok(()) };
-    let file = StatusFile::beside(dir);
-    let Some(mut status) = file.read()? else { return Ok(()) };
+/// The status of a mirror that does not run tells what its next start does. It is done also if this cannot be written.
+fn show_in_status(file: &StatusFile, mut status: MirrorStatus, found: &Resnapshot) {
     for TableToRead { table, .. } in &found.tables {
         if let Some(entry) = status.tables.get_mut(table) {
             (entry.phase, entry.stopped, entry.dropped) = (TablePhase::Waiting, None, false);
         }
     }
-    file.write(&status)
+    if let Err(e) = file.write(&status) {
+        tracing::warn!(error = %e, "the status file is not up to date");
+    }
 }

@@ -1,10 +1,11 @@
 //! What a running mirror says of itself: in memory for the process, in a file for other processes.
 
+use crate::config::LogKind;
 use crate::error::{Error, ErrorKind, Result};
 use cdc_core::SourcePosition;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The state of a mirror at one moment.
 ///
@@ -94,8 +95,12 @@ impl MirrorStatus {
 pub(crate) struct StatusFile(PathBuf);
 
 impl StatusFile {
-    pub(crate) fn beside(log_dir: &Path) -> Self {
-        Self(log_dir.join("status.json"))
+    /// Of a mirror that keeps its log on disk; another one has none.
+    pub(crate) fn of(log: &LogKind) -> Option<Self> {
+        match log {
+            LogKind::Local(dir) => Some(Self(dir.join("status.json"))),
+            LogKind::Memory => None,
+        }
     }
 
     /// Replaces the file as a whole, so that a reader never sees half of it. Not synced: it is of no use after a crash.

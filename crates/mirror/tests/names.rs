@@ -57,7 +57,7 @@ async fn names_that_differ_by_case_alone_are_refused_before_one_overwrites_the_o
         assert!(tables.iter().all(|t| headline(&message).contains(t)), "{message}");
         assert!(headline(&message).contains(" would both be mt_collide.t in the catalog"), "{message}");
         let ways =
-            ["mt_collide", "MT_COLLIDE"].map(|d| format!("→ leave one of them out: \"table.exclude.list\" = '(?-i){d}\\.t'"));
+            ["mt_collide", "MT_COLLIDE"].map(|d| format!("→ leave out all but one: \"table.exclude.list\" = '(?-i){d}\\.t'"));
         assert!(ways.iter().any(|way| message.contains(way)), "{message}");
 
         // That way works, for either of them.

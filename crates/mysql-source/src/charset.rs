@@ -265,7 +265,7 @@ pub(crate) fn name_of_collation_id(id: u16) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
     use super::*;
 
     fn decode(charset: &str, bytes: &[u8]) -> DecodeResult<String> {

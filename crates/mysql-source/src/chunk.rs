@@ -414,7 +414,7 @@ pub(crate) fn table_name(schema: &TableSchema) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use cdc_core::NativeType;
 

@@ -178,7 +178,7 @@ pub(crate) fn unscaled_of_text(text: &[u8], scale: u8) -> DecodeResult<i128> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
     use super::*;
 
     /// The binary form, made the other way round: digits to groups to bytes.

@@ -296,12 +296,7 @@ impl Engine {
             return Ok(());
         }
         let what = format!("its key was ({}), and is ({}) now", names(&known).join(", "), names(&now).join(", "));
-        self.stream.stop(
-            index,
-            StopReason::RowsChangedByDdl,
-            &what,
-            &[&format!("read it again: lakehouse resnapshot {}", known.table)],
-        )
+        self.stream.stop(index, StopReason::RowsChangedByDdl, &what, &[])
     }
 
     /// What can be done now that no transaction is open.
@@ -492,7 +487,7 @@ impl Engine {
             Err(failure) => {
                 self.reading = self.reading.saturating_sub(1);
                 let why = format!("its rows cannot be read: {}", failure.error);
-                return self.stream.stop(index, StopReason::UndecodableRow, &why, &["read it again: lakehouse resnapshot"]);
+                return self.stream.stop(index, StopReason::UndecodableRow, &why, &[]);
             }
         };
         let Some(mut generation) = table.generation.clone() else { return Ok(()) };

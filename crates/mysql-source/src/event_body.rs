@@ -484,7 +484,7 @@ fn status_variables(mut c: Cursor<'_>, query: &mut Query<'_>) -> DecodeResult<()
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
     use super::*;
 
     fn header(event_type: u8) -> EventHeader {

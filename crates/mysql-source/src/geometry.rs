@@ -17,7 +17,7 @@ pub(crate) fn split(internal: &[u8]) -> DecodeResult<(Option<i32>, &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

@@ -224,7 +224,7 @@ pub(crate) fn key_candidates(indexes: &[IndexRow]) -> Vec<Vec<&str>> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
     use super::*;
 
     fn row(name: &str, declaration: &str, nullable: bool, default: Option<&str>, extra: &str) -> ColumnRow {

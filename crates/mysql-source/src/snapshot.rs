@@ -317,7 +317,7 @@ pub(crate) fn read_keyless(mut connection: Connection, schema: Arc<TableSchema>,
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

@@ -105,7 +105,7 @@ impl Engine {
                     table,
                     StopReason::NoKey,
                     "it has no key, and the server never stood still for the moment that reading it exactly takes",
-                    &["give it a primary key, or start again at a quieter time: lakehouse resnapshot"],
+                    &["give it a primary key, or wait for a quieter time"],
                 );
             }
         }
@@ -164,7 +164,7 @@ impl Engine {
                 self.keyless = None;
                 self.paused = false;
                 let why = format!("its rows cannot be read: {e}");
-                self.stream.stop(index, StopReason::UndecodableRow, &why, &["read it again: lakehouse resnapshot"])
+                self.stream.stop(index, StopReason::UndecodableRow, &why, &[])
             }
             // The connection was lost: what was read of the view goes, and the table is read from its beginning.
             Some(KeylessRows::End(Err(_))) | None => {

@@ -135,7 +135,7 @@ fn uuid(text: &[u8]) -> Option<[u8; 16]> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
     use super::*;
     use crate::ddl::Dialect;
     use crate::schema_read::tests::schema_of_rows;

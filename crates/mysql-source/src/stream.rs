@@ -1,10 +1,10 @@
 //! What the events of the log do to the captured tables: transactions, row changes, positions.
 
 use crate::config::MysqlSourceConfig;
-use crate::connection::ServerKind;
+use crate::connection::{ServerKind, quoted};
 use crate::decode::RowPlan;
 use crate::decode_error::DecodeError;
-use crate::error::problem;
+use crate::error::{problem, shell_word};
 use crate::event::{Event, EventHeader};
 use crate::event_body::EventBody;
 use crate::position::uuid_text;
@@ -490,9 +490,7 @@ impl Stream {
         // How many they are is not told: one, whenever they are read.
         t.rows = t.rows.saturating_add(1);
         match target {
-            Some(index) if t.rows > t.skip => {
-                self.stop(index, StopReason::UndecodableRow, why, &["then read the table again: lakehouse resnapshot"])
-            }
+            Some(index) if t.rows > t.skip => self.stop(index, StopReason::UndecodableRow, why, &[]),
             _ => Ok(()),
         }
     }
@@ -521,7 +519,7 @@ impl Stream {
                 index,
                 StopReason::UndecodableRow,
                 "it was changed in an XA transaction, which this version does not follow",
-                &["end the use of XA on this table, then read it again: lakehouse resnapshot"],
+                &["end the use of XA on this table"],
             )?;
             return Ok(counted(mapped));
         }
@@ -535,10 +533,8 @@ impl Stream {
         let Some(captured) = self.tables.get_mut(index) else { return Ok(counted(mapped)) };
         if event.kind != RowsKind::Insert && captured.schema.as_ref().is_some_and(|s| s.key.is_empty()) {
             let what = if event.kind == RowsKind::Update { "updated" } else { "deleted" };
-            let add = format!(
-                "ALTER TABLE {} ADD PRIMARY KEY (...), then read it again: lakehouse resnapshot {}",
-                captured.id, captured.id
-            );
+            let (database, table) = (quoted(&captured.id.database), quoted(&captured.id.table));
+            let add = format!("ALTER TABLE {database}.{table} ADD PRIMARY KEY (...)");
             self.stop(
                 index,
                 StopReason::NoKey,
@@ -561,15 +557,11 @@ impl Stream {
     }
 
     fn stop_undecodable(&mut self, index: usize, error: &DecodeError) -> Result<()> {
-        self.stop(
-            index,
-            StopReason::UndecodableRow,
-            &format!("a row cannot be decoded: {error}"),
-            &["read the table again under its present columns: lakehouse resnapshot"],
-        )
+        self.stop(index, StopReason::UndecodableRow, &format!("a row cannot be decoded: {error}"), &[])
     }
 
-    /// The table cannot be followed any further; what was read of it before is handed on first.
+    /// The table cannot be followed any further; what was read of it before is handed on first. `ways`: what is to be done, before it
+    /// is read again.
     pub(crate) fn stop(&mut self, index: usize, reason: StopReason, what: &str, ways: &[&str]) -> Result<()> {
         let position = self.position_now();
         let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
@@ -578,16 +570,11 @@ impl Stream {
         table.window = None;
         table.new_creates_after = None;
         let at = format!("at {} {}", self.file, self.end);
-        // Without a name the command has all tables read again.
-        let id = table.id.to_string();
-        let plain = id.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
-        let name = if plain { id } else { format!("'{}'", id.replace('\'', r"'\''")) };
-        let named = |way: &&str| match way.ends_with("lakehouse resnapshot") {
-            true => format!("{way} {name}"),
-            false => (*way).to_owned(),
-        };
-        let ways: Vec<String> = ways.iter().map(named).collect();
-        let ways: Vec<&str> = ways.iter().map(String::as_str).collect();
+        // Whatever is done, what came meanwhile was not taken in; but a table that is not there cannot be read.
+        let then = if ways.is_empty() { "" } else { "then " };
+        let again = format!("{then}read it again: lakehouse resnapshot {}", shell_word(&table.id.to_string()));
+        let again = (reason != StopReason::Dropped).then_some(again.as_str());
+        let ways: Vec<&str> = ways.iter().copied().chain(again).collect();
         let message =
             problem(ErrorKind::Unsafe, format!("{} is not followed any further", table.id), &[what, &at], &ways).to_string();
         tracing::error!(table = %table.id, ?reason, "{message}");

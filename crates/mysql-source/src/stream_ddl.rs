@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 use std::slice::from_ref;
 use std::sync::Arc;
 
+/// The way on where a session has logged its statements.
+const LOG_ROWS: &str = "set binlog_format = 'ROW' on the server and in all sessions";
+
 impl Stream {
     /// Takes in a statement of the open transaction.
     pub(crate) fn statement(&mut self, query: &Query<'_>) -> Result<()> {
@@ -68,15 +71,12 @@ impl Stream {
                 &text,
                 StopReason::RowsChangedByDdl,
                 "rows were changed by a statement that was logged as text",
-                "set binlog_format = 'ROW' on the server and in all sessions",
+                &[LOG_ROWS],
             )?,
             Statement::Function => self.unseen_anywhere(&text)?,
-            Statement::Unreadable { reason } => self.unseen(
-                &text,
-                StopReason::UnknownDdl,
-                &format!("a statement could not be understood: {reason}"),
-                "read the table again under its present columns: lakehouse resnapshot",
-            )?,
+            Statement::Unreadable { reason } => {
+                self.unseen(&text, StopReason::UnknownDdl, &format!("a statement could not be understood: {reason}"), &[])?
+            }
             Statement::CreateDatabase(_) | Statement::AlterDatabase(_) | Statement::Irrelevant => {}
         }
         self.statement_done()
@@ -213,8 +213,7 @@ impl Stream {
                     "it exchanged its rows with a partition of {partitioned} without any row event. The statement was: {}",
                     shortened(ddl)
                 );
-                let way = format!("read it again: lakehouse resnapshot {table}");
-                self.stop(index, StopReason::RowsChangedByDdl, &what, &[&way])
+                self.stop(index, StopReason::RowsChangedByDdl, &what, &[])
             }
         }
     }
@@ -235,7 +234,6 @@ impl Stream {
         let alteration = alter.classify(&schema);
         let reasons = alteration.reasons.join("; ");
         let statement = format!("the statement was: {}", shortened(ddl));
-        let resnapshot = "read it again: lakehouse resnapshot";
         match alteration.class {
             AlterClass::MetadataOnly => {
                 if !alteration.dropped_indexes.is_empty() {
@@ -243,12 +241,7 @@ impl Stream {
                 }
                 let Some(new) = alteration.schema else { return Ok(()) };
                 if new.key.is_empty() != schema.key.is_empty() {
-                    return self.stop(
-                        index,
-                        StopReason::RowsChangedByDdl,
-                        &format!("its key was changed. {statement}"),
-                        &[resnapshot],
-                    );
+                    return self.stop(index, StopReason::RowsChangedByDdl, &format!("its key was changed. {statement}"), &[]);
                 }
                 // Under another collation or type the key's order is another one: what is beyond the last chunk's last key is not
                 // what was beyond it.
@@ -270,19 +263,19 @@ impl Stream {
                 index,
                 StopReason::RowsChangedByDdl,
                 &format!("old rows show a new default without any row event ({reasons}). {statement}"),
-                &[resnapshot],
+                &[],
             ),
             AlterClass::RowsChanged => self.stop(
                 index,
                 StopReason::RowsChangedByDdl,
                 &format!("a statement changed its rows without any row event ({reasons}). {statement}"),
-                &[resnapshot],
+                &[],
             ),
             AlterClass::Unknown => self.stop(
                 index,
                 StopReason::UnknownDdl,
                 &format!("a statement could not be understood ({reasons}). {statement}"),
-                &[resnapshot],
+                &[],
             ),
         }
     }
@@ -295,15 +288,14 @@ impl Stream {
                     "a stored function that was logged as text changed rows, and no one tells of which table. The statement was: {}",
                     shortened(statement)
                 );
-                let way = "set binlog_format = 'ROW' on the server and in all sessions, then read the table again: lakehouse resnapshot";
-                self.stop(index, StopReason::RowsChangedByDdl, &what, &[way])?;
+                self.stop(index, StopReason::RowsChangedByDdl, &what, &[LOG_ROWS])?;
             }
         }
         Ok(())
     }
 
     /// Something happened that no row event tells: every captured table that the statement names stops.
-    fn unseen(&mut self, statement: &str, reason: StopReason, what: &str, way: &str) -> Result<()> {
+    fn unseen(&mut self, statement: &str, reason: StopReason, what: &str, ways: &[&str]) -> Result<()> {
         let words: BTreeSet<String> =
             statement.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).map(str::to_lowercase).collect();
         let lower = statement.to_lowercase();
@@ -319,7 +311,7 @@ impl Stream {
             tracing::warn!(statement = %shortened(statement), "{what}; it names no captured table");
         }
         for index in named {
-            self.stop(index, reason, &format!("{what}. The statement was: {}", shortened(statement)), &[way])?;
+            self.stop(index, reason, &format!("{what}. The statement was: {}", shortened(statement)), ways)?;
         }
         Ok(())
     }

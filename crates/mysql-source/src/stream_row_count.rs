@@ -91,7 +91,7 @@ fn skip_long(cursor: &mut Cursor<'_>, length_bytes: usize) -> DecodeResult<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::rows_event::RowsKind;
 

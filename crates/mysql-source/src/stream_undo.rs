@@ -95,12 +95,11 @@ impl Stream {
                 table.take_back(to, &mut self.out);
                 continue;
             }
-            let again = format!("read it again: lakehouse resnapshot {}", table.id);
             self.stop(
                 index,
                 StopReason::UndecodableRow,
                 "a transaction was rolled back after its rows were logged, and a part of it had been handed on by then",
-                &[&again, "a greater transaction.max.bytes lets such a transaction be held as a whole"],
+                &["a greater transaction.max.bytes lets such a transaction be held as a whole"],
             )?;
         }
         Ok(())

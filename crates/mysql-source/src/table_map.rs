@@ -290,7 +290,7 @@ fn value_lists<'a>(c: &mut Cursor<'a>) -> DecodeResult<Vec<Vec<&'a [u8]>>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
     use super::*;
 
     fn map(types: &[u8], layout: &[u8], optional: &[u8]) -> Vec<u8> {

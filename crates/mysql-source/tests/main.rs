@@ -1,5 +1,5 @@
 //! The source on real servers: MySQL and MariaDB, by the project's own scripts.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

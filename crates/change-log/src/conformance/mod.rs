@@ -3,7 +3,7 @@
 //! An implementation brings a [`LogFactory`] and writes [`conformance_tests!`](crate::conformance_tests) in a test: that makes one test
 //! of each behaviour. They fail by panicking, and use topics of their own names, so that a log shared with others will do.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod records;
 mod topics;

@@ -21,7 +21,7 @@ pub(super) fn write_all_at(mut file: &File, mut parts: &mut [IoSlice<'_>], posit
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) fn colliding<'a>(tables: impl IntoIterator<Item = &'a TableId>) -> BT
 }
 
 /// The setting that leaves out all of these tables but the first. An exclude list counts only where there is no include list.
-pub(super) fn leave_all_but_one_out(source: &SourceConfig, tables: &[&TableId]) -> String {
+pub(crate) fn leave_all_but_one_out(source: &SourceConfig, tables: &[&TableId]) -> String {
     let exactly = |table: &&TableId| {
         let expression = format!("(?-i){}", regex::escape(&table.to_string()).replace(',', r"\,"));
         if expression.contains('\'') { format!("\"{}\"", expression.replace('\\', r"\\")) } else { format!("'{expression}'") }

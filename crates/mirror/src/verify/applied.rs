@@ -2,7 +2,7 @@
 
 use crate::catalog_view::is_running;
 use crate::clock::now_ms;
-use crate::config::{LogKind, MirrorConfig};
+use crate::config::MirrorConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::Mirror;
 use crate::status::{MirrorStatus, StatusFile};
@@ -25,11 +25,10 @@ pub(super) enum Applied {
 impl Applied {
     /// The running mirror of this configuration; started here if none runs.
     pub(super) async fn of(config: &MirrorConfig) -> Result<Self> {
-        if let LogKind::Local(dir) = &config.log.kind {
-            let file = StatusFile::beside(dir);
-            if file.read()?.is_some_and(|s| is_running(&s)) {
-                return Ok(Self::Elsewhere(file));
-            }
+        if let Some(file) = StatusFile::of(&config.log.kind)
+            && file.read()?.is_some_and(|s| is_running(&s))
+        {
+            return Ok(Self::Elsewhere(file));
         }
         tracing::info!("no process runs the mirror: it is brought up to date here");
         let mirror = Mirror::start(config.clone()).await?;

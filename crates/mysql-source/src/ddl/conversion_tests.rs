@@ -1,6 +1,6 @@
 //! Which changes of a column's type leave the values of old rows alone. What is expected was seen on MySQL 9.7 and MariaDB
 //! 10.11; `tests/ddl.rs` looks at it again on the servers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 use super::tests::{alter, strict, table};
 use super::*;
 use cdc_core::Generated;

@@ -1,6 +1,6 @@
 //! Statements as the servers log them, damaged: they are read or refused, never a panic, and what is about a table is never
 //! passed over.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 use super::tests::products;
 use super::*;
 
