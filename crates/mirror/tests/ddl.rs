@@ -75,9 +75,11 @@ async fn tables_made_dropped_and_made_again_are_followed() {
         f.sql(&["DROP TABLE later", "CREATE TABLE later (id INT PRIMARY KEY)", "INSERT INTO later VALUES (1)"]).await;
         f.once().await;
         f.assert_equal().await;
+        let read = f.events("later").await.of('r');
         f.sql(&["INSERT INTO later VALUES (2)"]).await;
         assert_eq!(f.once().await.stopped().count(), 0, "it is followed after a restart, too");
         f.assert_equal().await;
+        assert_eq!(f.events("later").await.of('r'), read, "it was read, and is not read once more");
     })
     .await;
 }
