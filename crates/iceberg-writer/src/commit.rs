@@ -2,6 +2,7 @@
 
 use crate::catalog::{Expired, ExpiredKind, Swap};
 use crate::clock::{Clock, SystemClock};
+use crate::compaction::RewriteFiles;
 use crate::delta::DeltaFiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evolve::{evolved, same};
@@ -27,6 +28,7 @@ const CLOCK_TOLERANCE_MS: i64 = 30_000;
 pub struct Commit {
     deltas: Vec<DeltaFiles>,
     truncate: bool,
+    rewrite: Option<RewriteFiles>,
     schema: Option<Arc<TableSchema>>,
     summary: BTreeMap<String, String>,
     tags: Vec<String>,
@@ -38,6 +40,9 @@ pub enum CommitError {
     /// Someone else committed first: the table is not at the version that this commit would replace. Nothing changed; the
     /// manifests of the attempt are deleted, its data files are not. Refresh the table, decide again.
     Conflict,
+    /// The rewrite that it brings is outdated: files that it replaces are no longer live in this very table, or somebody has deleted rows of them by
+    /// their position since. Nothing changed. Plan the compaction anew.
+    Outdated(Error),
     /// It failed after the swap was asked for: it may have happened, or happen yet. Everything is left as it is. Look for
     /// the commit's own mark in the refreshed table ([`Table::find_commit`]).
     Unknown(Error),
@@ -50,7 +55,7 @@ impl fmt::Display for CommitError {
         match self {
             Self::Conflict => f.write_str("another commit came first: the table has moved on"),
             Self::Unknown(e) => write!(f, "it is not known whether the commit happened: {e}"),
-            Self::Refused(e) => e.fmt(f),
+            Self::Outdated(e) | Self::Refused(e) => e.fmt(f),
         }
     }
 }
@@ -59,7 +64,7 @@ impl std::error::Error for CommitError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Conflict => None,
-            Self::Unknown(e) | Self::Refused(e) => Some(e),
+            Self::Outdated(e) | Self::Unknown(e) | Self::Refused(e) => Some(e),
         }
     }
 }
@@ -88,6 +93,14 @@ impl Commit {
     #[must_use]
     pub fn with_truncate(mut self) -> Self {
         self.truncate = true;
+        self
+    }
+
+    /// Puts files in the place of others with the same rows: a snapshot of its own, whose operation is `replace`. Cannot be together
+    /// with other files.
+    #[must_use]
+    pub fn with_rewrite(mut self, files: RewriteFiles) -> Self {
+        self.rewrite = Some(files);
         self
     }
 
@@ -144,8 +157,11 @@ impl Table {
         let snapshot_id = self.new_snapshot_id();
         let mut set = ManifestSet::new(&self.0, schema.clone().map_or_else(|| Arc::clone(self.schema()), Arc::new), snapshot_id);
         let result = match self.prepare(commit, schema, snapshot_id, &mut set).await {
-            Ok(prepared) => self.swap(prepared, &mut set.written, commit.deltas.iter().any(|d| !d.is_empty())).await,
-            Err(e) => Err(CommitError::Refused(e)),
+            Ok(prepared) => {
+                let with_data = commit.rewrite.is_some() || commit.deltas.iter().any(|d| !d.is_empty());
+                self.swap(prepared, &mut set.written, with_data).await
+            }
+            Err(e) => Err(e),
         };
         match result {
             Ok(table) => {
@@ -236,6 +252,9 @@ impl Table {
         if commit.truncate && !commit.deltas.is_empty() {
             return Err(invalid("a truncation is a snapshot of its own, and files are given with it".to_owned()));
         }
+        if commit.rewrite.is_some() && (commit.truncate || !commit.deltas.is_empty() || commit.schema.is_some()) {
+            return Err(invalid("a rewrite is a snapshot of its own, and other changes are given with it".to_owned()));
+        }
         if !s.metadata.default_partition_spec().is_unpartitioned() {
             return Err(Error::new(
                 ErrorKind::Unsupported,
@@ -252,13 +271,14 @@ impl Table {
             self.check_dropped(new).await?;
         }
         let current = schema.as_ref().unwrap_or_else(|| self.schema());
+        let tables = commit.deltas.iter().map(|d| d.table_uuid).chain(commit.rewrite.iter().map(|r| r.table_uuid));
+        if let Some(other) = tables.into_iter().find(|uuid| *uuid != s.metadata.uuid()) {
+            return Err(Error::new(
+                ErrorKind::ForeignTable,
+                format!("files were written for table {other} and this is {} ({})", s.metadata.uuid(), s.name),
+            ));
+        }
         for delta in &commit.deltas {
-            if delta.table_uuid != s.metadata.uuid() {
-                return Err(Error::new(
-                    ErrorKind::ForeignTable,
-                    format!("files were written for table {} and this is {} ({})", delta.table_uuid, s.metadata.uuid(), s.name),
-                ));
-            }
             if !same(&delta.schema, current) {
                 return Err(Error::new(
                     ErrorKind::Schema,
@@ -300,15 +320,25 @@ impl Table {
         Ok(())
     }
 
-    async fn prepare(&self, commit: &Commit, schema: Option<Schema>, id: i64, set: &mut ManifestSet<'_>) -> Result<Prepared> {
+    async fn prepare(
+        &self,
+        commit: &Commit,
+        schema: Option<Schema>,
+        id: i64,
+        set: &mut ManifestSet<'_>,
+    ) -> Result<Prepared, CommitError> {
         let s = &self.0;
         let upkeep = s.catalog.upkeep();
         let parent = self.head();
         let sequence = s.metadata.next_sequence_number();
-        let added: Vec<DataFile> = commit.deltas.iter().flat_map(|d| d.data.iter().chain(&d.deletes)).cloned().collect();
+        let deltas = commit.deltas.iter().flat_map(|d| d.data.iter().chain(&d.deletes));
+        let rewritten = commit.rewrite.iter().flat_map(|r| r.data.iter().chain(&r.deletes));
+        let added: Vec<DataFile> = deltas.chain(rewritten).cloned().collect();
 
         let (manifests, removed) = if commit.truncate {
             set.all_deleted().await?
+        } else if let Some(rewrite) = &commit.rewrite {
+            (set.rewritten(rewrite).await?, rewrite.replaced.iter().map(|(file, _)| file.clone()).collect())
         } else {
             let data = commit.deltas.iter().flat_map(|d| d.data.iter().cloned()).collect();
             let deletes = commit.deltas.iter().flat_map(|d| d.deletes.iter().cloned()).collect();
@@ -478,6 +508,7 @@ fn summary(commit: &Commit, parent: Option<&Summary>, added: &[DataFile], remove
     let has = |wanted: fn(DataContentType) -> bool| added.iter().any(|f| wanted(f.content_type()));
     let operation = match (has(|c| c == DataContentType::Data), has(|c| c != DataContentType::Data)) {
         _ if commit.truncate => Operation::Delete,
+        _ if commit.rewrite.is_some() => Operation::Replace,
         (true, true) => Operation::Overwrite,
         (false, true) => Operation::Delete,
         (_, false) => Operation::Append,

@@ -219,16 +219,18 @@ impl DeltaWriter {
         if let Some(encoded) = data {
             let path = format!("{folder}/{span}-data.parquet");
             let fields: Vec<&NestedField> = schema.as_struct().fields().iter().map(Arc::as_ref).collect();
-            files.stats.rows = u64::try_from(encoded.rows).unwrap_or(u64::MAX);
-            let file = put(&table, path, encoded, DataContentType::Data, &fields, None, &mut files.stats).await?;
+            let file = put(&table, path, encoded, DataContentType::Data, &fields, None).await?;
+            files.stats.rows = file.record_count();
+            files.stats.bytes = file.file_size_in_bytes();
             files.data.push(file);
         }
         if let Some(encoded) = deletes {
             cdc_failpoint::hit("table-before-delete-file");
             let path = format!("{folder}/{span}-deletes.parquet");
             let fields = key_fields(&schema, &ids)?;
-            files.stats.deletes = u64::try_from(encoded.rows).unwrap_or(u64::MAX);
-            let file = put(&table, path, encoded, DataContentType::EqualityDeletes, &fields, Some(ids), &mut files.stats).await?;
+            let file = put(&table, path, encoded, DataContentType::EqualityDeletes, &fields, Some(ids)).await?;
+            files.stats.deletes = file.record_count();
+            files.stats.bytes = files.stats.bytes.saturating_add(file.file_size_in_bytes());
             files.deletes.push(file);
         }
         Ok(files)
@@ -256,10 +258,8 @@ async fn put(
     content: DataContentType,
     fields: &[&NestedField],
     ids: Option<Vec<i32>>,
-    stats: &mut DeltaStats,
 ) -> Result<DataFile> {
     let Encoded { bytes, metadata, rows } = encoded;
-    stats.bytes = stats.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
     let file = data_file(content, path.clone(), bytes.len(), rows, fields, &metadata, ids)?;
     let what = || format!("writing a file of table {}", table.name());
     let output = table.file_io().new_output(&path).map_err(|e| Error::iceberg(what(), e))?;

@@ -57,23 +57,75 @@ pub(crate) fn encode(
     encoding: ValueEncoding,
     row_group_rows: usize,
 ) -> Result<Encoded> {
-    let what = "encoding rows as Parquet";
-    let schema = file_arrow_schema(fields)?;
     let rows: usize = batches.iter().map(|b| b.first().map_or(0, |c| c.len())).sum();
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties(fields, &batches, rows, encoding, row_group_rows))
-        .with_parquet_schema(parquet_schema(fields)?)
-        .with_skip_arrow_metadata(true);
-    let mut writer =
-        ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options).map_err(|e| Error::parquet(what, e))?;
+    let mut file = FileEncoder::new(fields, &batches, rows, encoding, row_group_rows)?;
     for columns in batches {
-        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)
-            .map_err(|e| Error::new(ErrorKind::Invalid, format!("rows do not fit the table's columns: {e}")).with_source(e))?;
-        writer.write(&batch).map_err(|e| Error::parquet(what, e))?;
+        file.write(columns)?;
     }
-    let metadata = writer.finish().map_err(|e| Error::parquet(what, e))?;
-    let bytes = Bytes::from(std::mem::take(writer.inner_mut()));
-    Ok(Encoded { bytes, metadata, rows })
+    file.finish()
+}
+
+/// One file that is written batch by batch.
+pub(crate) struct FileEncoder {
+    schema: SchemaRef,
+    writer: ArrowWriter<Vec<u8>>,
+    rows: usize,
+}
+
+const ENCODING: &str = "encoding rows as Parquet";
+
+impl FileEncoder {
+    /// A file of about `rows` rows, whose values are like those of `sample`.
+    pub(crate) fn new(
+        fields: &[&NestedField],
+        sample: &[Vec<ArrayRef>],
+        rows: usize,
+        encoding: ValueEncoding,
+        row_group_rows: usize,
+    ) -> Result<Self> {
+        let schema = file_arrow_schema(fields)?;
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(fields, sample, rows, encoding, row_group_rows))
+            .with_parquet_schema(parquet_schema(fields)?)
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options)
+            .map_err(|e| Error::parquet(ENCODING, e))?;
+        Ok(Self { schema, writer, rows: 0 })
+    }
+
+    /// Rows in the columns of the fields, in their order.
+    pub(crate) fn write(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(|e| Error::new(ErrorKind::Invalid, format!("rows do not fit the table's columns: {e}")).with_source(e))?;
+        self.rows = self.rows.saturating_add(batch.num_rows());
+        self.writer.write(&batch).map_err(|e| Error::parquet(ENCODING, e))
+    }
+
+    /// Bytes that the file has so far, those of the open row group as they will be encoded.
+    pub(crate) fn bytes(&self) -> usize {
+        self.writer.bytes_written().saturating_add(self.writer.in_progress_size())
+    }
+
+    /// Memory that the open row group takes.
+    pub(crate) fn open_bytes(&self) -> usize {
+        self.writer.memory_size()
+    }
+
+    /// Ends the row group.
+    pub(crate) fn end_row_group(&mut self) -> Result<()> {
+        self.writer.flush().map_err(|e| Error::parquet(ENCODING, e))
+    }
+
+    /// What is finished of the file and was not taken before.
+    pub(crate) fn take(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(self.writer.inner_mut()))
+    }
+
+    /// The file; of its bytes those that were not taken before.
+    pub(crate) fn finish(mut self) -> Result<Encoded> {
+        let metadata = self.writer.finish().map_err(|e| Error::parquet(ENCODING, e))?;
+        Ok(Encoded { bytes: self.take(), metadata, rows: self.rows })
+    }
 }
 
 fn properties(
@@ -92,8 +144,9 @@ fn properties(
         .set_offset_index_disabled(true)
         .set_max_row_group_row_count(Some(row_group_rows.max(1)))
         .set_created_by(concat!("iceberg-writer ", env!("CARGO_PKG_VERSION")).to_owned());
+    let sampled = batches.iter().map(|b| b.first().map_or(0, |c| c.len())).sum();
     for (i, field) in fields.iter().enumerate() {
-        if dictionary_pays(batches, i, rows) {
+        if dictionary_pays(batches, i, sampled) {
             continue;
         }
         let path = ColumnPath::new(vec![field.name.clone()]);

@@ -1,12 +1,14 @@
-//! Manifests of a commit: new ones, merged ones, and those that mark everything deleted.
+//! Manifests of a commit: new ones, merged ones, and those that mark files deleted: everything, or what a rewrite replaces.
 
-use crate::error::{Error, Result};
+use crate::commit::CommitError;
+use crate::compaction::RewriteFiles;
+use crate::error::{Error, ErrorKind, Result};
 use crate::table::{Recent, State};
 use iceberg::spec::{
-    DataFile, FormatVersion, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestListWriter, ManifestWriter,
-    ManifestWriterBuilder, SchemaRef, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER,
+    DataContentType, DataFile, FormatVersion, Manifest, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestListWriter,
+    ManifestWriter, ManifestWriterBuilder, SchemaRef, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Entries of one manifest of a truncation at most: bounds the memory of writing it.
@@ -36,10 +38,7 @@ impl<'a> ManifestSet<'a> {
         self.written.push(path.clone());
         let metadata = &self.state.metadata;
         let spec = metadata.partition_spec_by_id(spec_id).ok_or_else(|| {
-            Error::new(
-                crate::ErrorKind::Corrupt,
-                format!("table {} names partition spec {spec_id} and has none", self.state.name),
-            )
+            Error::new(ErrorKind::Corrupt, format!("table {} names partition spec {spec_id} and has none", self.state.name))
         })?;
         let output = self.state.catalog.file_io().new_output(&path).map_err(|e| self.failed(e))?;
         let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), Arc::clone(&self.schema), spec.as_ref().clone());
@@ -105,6 +104,114 @@ impl<'a> ManifestSet<'a> {
             }
         }
         Ok((manifests, gone))
+    }
+
+    /// The head's manifests with the files of a rewrite in the place of those that it replaces: manifests without one of these stay as
+    /// they are, what is left of the others comes into the new ones.
+    ///
+    /// # Errors
+    /// [`CommitError::Outdated`]: not all of them are live, or rows of theirs were deleted by position since the rewrite began.
+    pub(crate) async fn rewritten(&mut self, rewrite: &RewriteFiles) -> Result<Vec<ManifestFile>, CommitError> {
+        let name = self.state.name.clone();
+        let outdated = |why: String| {
+            CommitError::Outdated(Error::new(
+                ErrorKind::Invalid,
+                format!("a compaction of table {name} is outdated: {why}; it is planned anew"),
+            ))
+        };
+        let mut replaced: HashMap<&str, i64> = rewrite.replaced.iter().map(|(f, sequence)| (f.file_path(), *sequence)).collect();
+        let (oldest, newest) = replaced.values().fold((i64::MAX, i64::MIN), |(low, high), s| (low.min(*s), high.max(*s)));
+        let mut stay: BTreeMap<(bool, i32), Vec<ManifestFile>> = BTreeMap::new();
+        let mut touched: BTreeMap<(bool, i32), Vec<(ManifestEntryRef, bool)>> = BTreeMap::new();
+        let old = Arc::clone(&self.state.manifests);
+        for file in old.iter().filter(|m| m.has_added_files() || m.has_existing_files()) {
+            let group = (file.content == ManifestContentType::Deletes, file.partition_spec_id);
+            let newer_deletes = group.0 && file.sequence_number > rewrite.seen;
+            if !newer_deletes && (file.min_sequence_number > newest || file.sequence_number < oldest) {
+                stay.entry(group).or_default().push(file.clone());
+                continue;
+            }
+            let mut live: Vec<(ManifestEntryRef, bool)> = Vec::new();
+            for entry in self.load(file).await?.into_parts().0.into_iter().filter(|e| e.is_alive()) {
+                let sequence = entry.sequence_number().unwrap_or_default();
+                if entry.content_type() == DataContentType::PositionDeletes && sequence > rewrite.seen {
+                    return Err(outdated(format!("{} deletes rows by position since it began", entry.file_path())));
+                }
+                let goes = replaced.get(entry.file_path()) == Some(&sequence);
+                if goes {
+                    replaced.remove(entry.file_path());
+                }
+                live.push((entry, goes));
+            }
+            match live.iter().any(|(_, goes)| *goes) {
+                true => touched.entry(group).or_default().extend(live),
+                false => stay.entry(group).or_default().push(file.clone()),
+            }
+        }
+        if let Some(gone) = replaced.keys().next() {
+            return Err(outdated(format!("{gone} is no longer one of its files ({} in all)", replaced.len())));
+        }
+        let spec = self.state.metadata.default_partition_spec_id();
+        let mut manifests = Vec::new();
+        for (content, files) in [(ManifestContentType::Data, &rewrite.data), (ManifestContentType::Deletes, &rewrite.deletes)] {
+            let deletes = content == ManifestContentType::Deletes;
+            if !files.is_empty() {
+                touched.entry((deletes, spec)).or_default();
+            }
+            for ((_, of), mut entries) in touched.extract_if(.., |(is_deletes, _), _| *is_deletes == deletes) {
+                let added = if of == spec { files.as_slice() } else { &[] };
+                manifests.extend(self.replaced(content, of, added, rewrite.sequence, &mut entries).await?);
+            }
+        }
+        manifests.extend(stay.into_values().flatten());
+        Ok(manifests)
+    }
+
+    /// Manifests of new files with their sequence number, and of old ones that stay or go.
+    async fn replaced(
+        &mut self,
+        content: ManifestContentType,
+        spec: i32,
+        added: &[DataFile],
+        sequence: i64,
+        entries: &mut [(ManifestEntryRef, bool)],
+    ) -> Result<Vec<ManifestFile>> {
+        let mut manifests = Vec::new();
+        let mut writer = self.writer(content, spec)?;
+        let (mut open, mut alive) = (0, 0);
+        for file in added {
+            writer.add_file(file.clone(), sequence).map_err(|e| self.failed(e))?;
+            open += 1;
+            alive += 1;
+        }
+        for (entry, goes) in entries {
+            if open >= ENTRIES_PER_MANIFEST {
+                let full = std::mem::replace(&mut writer, self.writer(content, spec)?);
+                manifests.push(self.end(full, alive).await?);
+                (open, alive) = (0, 0);
+            }
+            let sequence = entry.sequence_number().unwrap_or_default();
+            let (file, of_file) = (entry.data_file().clone(), entry.file_sequence_number.or(Some(sequence)));
+            if *goes {
+                writer.add_delete_file(file, sequence, of_file).map_err(|e| self.failed(e))?;
+            } else {
+                let snapshot = entry.snapshot_id().unwrap_or(self.snapshot_id);
+                writer.add_existing_file(file, snapshot, sequence, of_file).map_err(|e| self.failed(e))?;
+                alive += 1;
+            }
+            open += 1;
+        }
+        manifests.push(self.end(writer, alive).await?);
+        Ok(manifests)
+    }
+
+    async fn end(&self, writer: ManifestWriter, alive: usize) -> Result<ManifestFile> {
+        let mut manifest = writer.write_manifest_file().await.map_err(|e| self.failed(e))?;
+        if alive == 0 {
+            // The spec counts live files only, and there are none; the crate would leave the list writer to invent one.
+            manifest.min_sequence_number = UNASSIGNED_SEQUENCE_NUMBER;
+        }
+        Ok(manifest)
     }
 
     /// The files of small manifests that this process wrote and that are in this list.
@@ -205,7 +312,7 @@ impl<'a> ManifestSet<'a> {
             FormatVersion::V1 | FormatVersion::V2 => ManifestListWriter::v2(output, self.snapshot_id, parent, sequence),
             FormatVersion::V3 => {
                 return Err(Error::new(
-                    crate::ErrorKind::Unsupported,
+                    ErrorKind::Unsupported,
                     format!("table {} has format version 3; only version 2 is written here", self.state.name),
                 ));
             }

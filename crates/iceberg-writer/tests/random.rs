@@ -1,9 +1,9 @@
-//! Random changes, read back after every commit and compared with a map. The seed is printed; set SEED to replay it.
+//! Random changes and compactions, read back after every commit and compared with a map. The seed is printed; set SEED to replay it.
 
 use crate::support::*;
 use arrow_array::RecordBatch;
 use cdc_core::{LogicalType, Op};
-use iceberg_writer::{Commit, CommitError, DeltaWriter, NewRows, Upkeep, WriterConfig};
+use iceberg_writer::{Commit, CommitError, CompactionConfig, DeltaWriter, NewRows, RewriteFiles, Upkeep, WriterConfig};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, HashSet};
@@ -35,8 +35,28 @@ async fn random_changes_read_back_as_a_map_would_have_them() {
         // Keys that ever were in the table since it was last empty: the others are certainly new.
         let mut seen: HashSet<(i64, Option<String>)> = HashSet::new();
         let mut version = 0;
-        for commit in 0..120 {
+        // Files of a compaction that began some commits ago.
+        let mut rewrite: Option<RewriteFiles> = None;
+        let (mut compacted, mut outdated) = (0, 0);
+        for commit in 0..150 {
             lake.clock.advance(Duration::from_secs(1));
+            if rewrite.is_none() && rng.random_ratio(1, 4) {
+                let mut config = CompactionConfig::default();
+                config.fan_in = rng.random_range(2..5);
+                config.deleted_one_in = rng.random_range(0..5);
+                config.target_file_bytes = rng.random_range(1..4_000);
+                config.key_bytes = rng.random_range(1..2_000);
+                config.delete_file_rows = rng.random_range(1..20);
+                if let Some(plan) = t.plan_compaction(&config).await.unwrap() {
+                    rewrite = Some(plan.run().await.unwrap());
+                }
+            } else if rewrite.is_some() && rng.random_ratio(1, 3) {
+                match t.commit(&Commit::new().with_rewrite(rewrite.take().unwrap())).await {
+                    Ok(new) => (t, compacted) = (new, compacted + 1),
+                    Err(CommitError::Outdated(_)) => outdated += 1,
+                    Err(e) => panic!("SEED={seed} {e}"),
+                }
+            }
             if rng.random_ratio(1, 40) {
                 t = t.truncate([], None).await.unwrap();
                 model.clear();
@@ -85,6 +105,8 @@ async fn random_changes_read_back_as_a_map_would_have_them() {
             assert_eq!(all(&t).await, expected, "SEED={seed} commit {commit}");
             assert_eq!(t.scan().count().await.unwrap(), expected.len() as u64, "SEED={seed} commit {commit}");
         }
+        println!("{compacted} compactions, {outdated} outdated");
+        assert!(compacted > 5, "SEED={seed}");
         t.sweep().await.unwrap();
         let again = lake.reopened().await.load_table(t.name()).await.unwrap().unwrap();
         assert_eq!(all(&again).await, all(&t).await, "SEED={seed}");

@@ -9,7 +9,7 @@ use crate::table::Table;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, BooleanArray};
-use arrow_buffer::BooleanBuffer;
+use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use iceberg::spec::{DataFile, NestedField, NestedFieldRef, PrimitiveType, Schema, Type};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,15 +20,16 @@ const POSITION: i32 = 2_147_483_545;
 const BATCH_ROWS: usize = 8_192;
 
 pub(super) struct Deletes {
-    keys: Vec<KeySet>,
+    /// Each with the places of its columns among the fields that are read.
+    keys: Vec<(Vec<usize>, KeySet)>,
     /// By data file: position and sequence number of the delete, sorted.
     positions: HashMap<String, Vec<(i64, i64)>>,
 }
 
 /// Deletes by the same columns.
-struct KeySet {
-    /// Where those columns are among the fields that are read.
-    columns: Vec<usize>,
+pub(crate) struct KeySet {
+    /// Those columns.
+    pub(crate) fields: Vec<NestedFieldRef>,
     encoder: KeyEncoder,
     /// The newest delete of each key.
     newest: KeyMap<i64>,
@@ -45,18 +46,17 @@ impl Deletes {
         position: Vec<(DataFile, i64)>,
         fields: &mut Vec<NestedFieldRef>,
     ) -> Result<Self> {
-        let mut groups: BTreeMap<Vec<i32>, Vec<(DataFile, i64)>> = BTreeMap::new();
-        for (file, sequence) in equality {
-            let mut ids = file.equality_ids().unwrap_or_default();
-            ids.sort_unstable();
-            if ids.is_empty() {
-                return Err(Error::new(ErrorKind::Corrupt, format!("{} deletes by no columns", file.file_path())));
-            }
-            groups.entry(ids).or_default().push((file, sequence));
-        }
+        let groups = by_columns(equality)?;
         let mut keys = Vec::with_capacity(groups.len());
         for (ids, files) in groups {
-            keys.push(KeySet::load(table, schema, &ids, files, fields).await?);
+            let mut set = KeySet::new(table, schema, &ids)?;
+            for (file, sequence) in files {
+                let mut reader = DataReader::open(table, &file, &set.fields, BATCH_ROWS).await?;
+                while let Some((columns, rows)) = reader.next().await? {
+                    set.add(&columns, rows, sequence)?;
+                }
+            }
+            keys.push((set.fields.iter().map(|f| place(fields, f)).collect(), set));
         }
         let positions = load_positions(table, position).await?;
         Ok(Self { keys, positions })
@@ -64,7 +64,7 @@ impl Deletes {
 
     pub(super) fn bytes(&self) -> usize {
         let positions: usize = self.positions.iter().map(|(k, v)| k.capacity() + v.capacity() * size_of::<(i64, i64)>()).sum();
-        self.keys.iter().map(|k| k.newest.bytes()).sum::<usize>() + positions
+        self.keys.iter().map(|(_, set)| set.bytes()).sum::<usize>() + positions
     }
 
     /// Which rows of a data file of this sequence number survive; `None` is all. `first` is the position of the first row.
@@ -78,32 +78,21 @@ impl Deletes {
     ) -> Result<Option<BooleanArray>> {
         let mut keep: Option<BooleanBuffer> = None;
         let mut narrow = |with: BooleanBuffer| keep = Some(keep.take().map_or_else(|| with.clone(), |k| &k & &with));
-        for set in self.keys.iter_mut().filter(|s| s.last > sequence) {
-            let columns: Vec<ArrayRef> = set.columns.iter().filter_map(|&i| columns.get(i)).map(Arc::clone).collect();
-            let keys = set.encoder.encode(&columns)?;
-            narrow(BooleanBuffer::collect_bool(rows, |row| set.newest.get(keys.at(row)).is_none_or(|s| *s <= sequence)));
+        for (places, set) in self.keys.iter_mut().filter(|(_, set)| set.last > sequence) {
+            let columns: Vec<ArrayRef> = places.iter().filter_map(|&i| columns.get(i)).map(Arc::clone).collect();
+            narrow(set.survivors(&columns, rows, sequence)?);
         }
         if let Some(deleted) = self.positions.get(path) {
-            narrow(BooleanBuffer::collect_bool(rows, |row| {
-                let at = first.saturating_add(i64::try_from(row).unwrap_or(i64::MAX));
-                let from = deleted.partition_point(|(p, _)| *p < at);
-                // A position delete reaches rows of its own snapshot too, unlike one by key.
-                !deleted.iter().skip(from).take_while(|(p, _)| *p == at).any(|(_, s)| *s >= sequence)
-            }));
+            narrow(spared(deleted, rows, sequence, first));
         }
         Ok(keep.map(|k| BooleanArray::new(k, None)))
     }
 }
 
 impl KeySet {
-    async fn load(
-        table: &Table,
-        schema: &Schema,
-        ids: &[i32],
-        files: Vec<(DataFile, i64)>,
-        fields: &mut Vec<NestedFieldRef>,
-    ) -> Result<Self> {
-        let mut own = Vec::with_capacity(ids.len());
+    /// A set of deletes by the columns with these field ids, still empty.
+    pub(crate) fn new(table: &Table, schema: &Schema, ids: &[i32]) -> Result<Self> {
+        let mut fields = Vec::with_capacity(ids.len());
         let mut types = Vec::with_capacity(ids.len());
         let mut nullable = false;
         for id in ids {
@@ -115,25 +104,67 @@ impl KeySet {
             })?;
             types.push(arrow_type(&field.field_type)?);
             nullable |= !field.required;
-            own.push(field);
+            fields.push(field);
         }
-        let columns = own.iter().map(|f| place(fields, f)).collect();
-        let mut encoder = KeyEncoder::new(&types, nullable)?;
-        let mut newest = KeyMap::new();
-        let mut last = 0;
-        for (file, sequence) in files {
-            last = last.max(sequence);
-            let mut reader = DataReader::open(table, &file, &own, BATCH_ROWS).await?;
-            while let Some((columns, rows)) = reader.next().await? {
-                let keys = encoder.encode(&columns)?;
-                for row in 0..rows {
-                    let at = newest.get_or_insert(keys.at(row), || sequence)?;
-                    *at = sequence.max(*at);
-                }
-            }
-        }
-        Ok(Self { columns, encoder, newest, last })
+        Ok(Self { fields, encoder: KeyEncoder::new(&types, nullable)?, newest: KeyMap::new(), last: 0 })
     }
+
+    /// Takes in the keys of some rows of a delete file of this sequence number; tells which it had not seen.
+    pub(crate) fn add(&mut self, columns: &[ArrayRef], rows: usize, sequence: i64) -> Result<BooleanArray> {
+        self.last = self.last.max(sequence);
+        let keys = self.encoder.encode(columns)?;
+        let mut fresh = BooleanBufferBuilder::new(rows);
+        for row in 0..rows {
+            let mut unseen = false;
+            let at = self.newest.get_or_insert(keys.at(row), || {
+                unseen = true;
+                sequence
+            })?;
+            *at = sequence.max(*at);
+            fresh.append(unseen);
+        }
+        Ok(BooleanArray::new(fresh.finish(), None))
+    }
+
+    /// The newest delete of all.
+    pub(crate) fn last(&self) -> i64 {
+        self.last
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.newest.bytes()
+    }
+
+    /// Which rows of a data file of this sequence number survive, by their values in the set's columns.
+    pub(crate) fn survivors(&mut self, columns: &[ArrayRef], rows: usize, sequence: i64) -> Result<BooleanBuffer> {
+        let keys = self.encoder.encode(columns)?;
+        Ok(BooleanBuffer::collect_bool(rows, |row| self.newest.get(keys.at(row)).is_none_or(|s| *s <= sequence)))
+    }
+}
+
+/// Delete files by the columns that they compare.
+pub(crate) fn by_columns(equality: Vec<(DataFile, i64)>) -> Result<BTreeMap<Vec<i32>, Vec<(DataFile, i64)>>> {
+    let mut groups: BTreeMap<Vec<i32>, Vec<(DataFile, i64)>> = BTreeMap::new();
+    for (file, sequence) in equality {
+        let mut ids = file.equality_ids().unwrap_or_default();
+        ids.sort_unstable();
+        if ids.is_empty() {
+            return Err(Error::new(ErrorKind::Corrupt, format!("{} deletes by no columns", file.file_path())));
+        }
+        groups.entry(ids).or_default().push((file, sequence));
+    }
+    Ok(groups)
+}
+
+/// Which rows of a data file of this sequence number no delete by position names; `first` is the position of the first row.
+pub(crate) fn spared(deleted: &[(i64, i64)], rows: usize, sequence: i64, first: i64) -> BooleanBuffer {
+    BooleanBuffer::collect_bool(rows, |row| {
+        let at = first.saturating_add(i64::try_from(row).unwrap_or(i64::MAX));
+        let from = deleted.partition_point(|(p, _)| *p < at);
+        // A position delete reaches rows of its own snapshot too, unlike one by key.
+        !deleted.iter().skip(from).take_while(|(p, _)| *p == at).any(|(_, s)| *s >= sequence)
+    })
 }
 
 /// A column of the schema that is read, else of any that the table ever had: then it may be missing, so it is optional.
@@ -148,7 +179,8 @@ fn find(table: &Table, schema: &Schema, id: i32) -> Option<NestedFieldRef> {
     Some(Arc::new(field))
 }
 
-async fn load_positions(table: &Table, files: Vec<(DataFile, i64)>) -> Result<HashMap<String, Vec<(i64, i64)>>> {
+/// Deletes by position: for each data file position and sequence number of the delete, sorted.
+pub(crate) async fn load_positions(table: &Table, files: Vec<(DataFile, i64)>) -> Result<HashMap<String, Vec<(i64, i64)>>> {
     let fields: [NestedFieldRef; 2] = [
         Arc::new(NestedField::required(FILE_PATH, "file_path", Type::Primitive(PrimitiveType::String))),
         Arc::new(NestedField::required(POSITION, "pos", Type::Primitive(PrimitiveType::Long))),

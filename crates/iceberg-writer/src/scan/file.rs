@@ -63,7 +63,7 @@ impl AsyncFileReader for Source {
 }
 
 /// Reads a file as the wanted fields.
-pub(super) struct DataReader {
+pub(crate) struct DataReader {
     stream: ParquetRecordBatchStream<Source>,
     path: String,
     /// For each wanted field its type, and its column among those read; `None` if the file has none: it was added later.
@@ -71,7 +71,7 @@ pub(super) struct DataReader {
 }
 
 impl DataReader {
-    pub(super) async fn open(table: &Table, file: &DataFile, fields: &[NestedFieldRef], batch_rows: usize) -> Result<Self> {
+    pub(crate) async fn open(table: &Table, file: &DataFile, fields: &[NestedFieldRef], batch_rows: usize) -> Result<Self> {
         let path = file.file_path();
         let what = || format!("reading {path} of table {}", table.name());
         let input = table.file_io().new_input(path).map_err(|e| Error::iceberg(what(), e))?;
@@ -106,7 +106,7 @@ impl DataReader {
     }
 
     /// The next rows: one array for each field, and their number.
-    pub(super) async fn next(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
         let Some(batch) = self.stream.next().await else { return Ok(None) };
         let batch = batch.map_err(|e| Error::parquet(format!("reading {}", self.path), e))?;
         let rows = batch.num_rows();

@@ -1,7 +1,7 @@
 //! Reading a table as one of its snapshots has it.
 
-mod deletes;
-mod file;
+pub(crate) mod deletes;
+pub(crate) mod file;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, KeyEncoder, KeyMap};
@@ -63,10 +63,11 @@ struct Wanted {
     range: Option<(i32, i64, i64)>,
 }
 
-struct Plan {
-    data: Vec<(DataFile, i64)>,
-    equality: Vec<(DataFile, i64)>,
-    position: Vec<(DataFile, i64)>,
+/// The live files of a snapshot, each with its data sequence number; data files oldest first.
+pub(crate) struct Plan {
+    pub(crate) data: Vec<(DataFile, i64)>,
+    pub(crate) equality: Vec<(DataFile, i64)>,
+    pub(crate) position: Vec<(DataFile, i64)>,
 }
 
 impl Table {
@@ -258,7 +259,7 @@ fn project(table: &Table, schema: &Schema, columns: Option<Vec<String>>) -> Resu
         .collect()
 }
 
-async fn plan(table: &Table, snapshot: &SnapshotRef) -> Result<Plan> {
+pub(crate) async fn plan(table: &Table, snapshot: &SnapshotRef) -> Result<Plan> {
     let head = table.head().is_some_and(|h| h.snapshot_id() == snapshot.snapshot_id());
     let manifests = match head {
         true => table.0.manifests.as_ref().clone(),
