@@ -123,6 +123,8 @@ pub struct SinkConfig {
     pub commit_interval: Duration,
     /// Make tables that are missing (`iceberg.tables.auto-create-enabled`), yes.
     pub auto_create: bool,
+    /// Fold deletes and small files away (`iceberg.tables.compaction-enabled`), yes.
+    pub compaction: bool,
     /// Commits of others on the branch: stop the table, or warn (`iceberg.foreign.writes`).
     pub foreign_writes: ForeignWrites,
     /// Bytes that all tables together may hold before they write (`iceberg.memory.budget.bytes`).
@@ -176,6 +178,7 @@ impl MirrorConfig {
                 warehouse: base.join("warehouse"),
                 commit_interval: Duration::from_millis(500),
                 auto_create: true,
+                compaction: true,
                 foreign_writes: ForeignWrites::Stop,
                 memory_budget: 128 << 20,
             },
@@ -279,6 +282,7 @@ impl MirrorConfig {
         sink.commit_interval =
             Duration::from_millis(s.number(Sink, "iceberg.control.commit.interval-ms", "milliseconds", 10.., 500)?);
         sink.auto_create = s.parsed(Sink, "iceberg.tables.auto-create-enabled", "true or false", true)?;
+        sink.compaction = s.parsed(Sink, "iceberg.tables.compaction-enabled", "true or false", true)?;
         match s.text(Sink, "iceberg.tables.mode").unwrap_or("upsert") {
             "upsert" => {}
             other => {

@@ -17,7 +17,7 @@ use mysql_source::{MysqlSource, MysqlSourceConfig, ServerKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 /// How often the status is brought up to date, in memory and in its file.
@@ -94,6 +94,7 @@ impl Mirror {
             captured,
             tables: BTreeMap::new(),
             names: BTreeMap::new(),
+            compactions: Arc::new(Semaphore::new(1)),
             stopping,
             capture_stop,
             tables_stop: watch::channel(false).0,
@@ -288,6 +289,8 @@ struct Supervisor {
     tables: BTreeMap<TableId, TableHandle>,
     /// Which source table owns a name in the catalog.
     names: BTreeMap<TableName, TableId>,
+    /// One table is compacted at a time: each takes memory of its own.
+    compactions: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
     capture_stop: watch::Sender<bool>,
     tables_stop: watch::Sender<bool>,
@@ -416,6 +419,7 @@ impl Supervisor {
                 progress: self.follower.clone(),
                 sink: self.config.sink.clone(),
                 span_bytes,
+                compactions: Arc::clone(&self.compactions),
                 stop: self.tables_stop.subscribe(),
             };
             self.tables.insert(id.clone(), task.spawn());

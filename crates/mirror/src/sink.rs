@@ -3,6 +3,7 @@
 mod iceberg_table;
 mod insert_certainty;
 mod log;
+mod maintenance;
 mod progress_view;
 mod span_writer;
 mod table_task;

@@ -199,6 +199,7 @@ pub(super) const KEYS: &[Key] = &[
     key(Sink, "iceberg.control.commit.interval-ms", Used),
     key(Sink, "iceberg.tables.mode", Used),
     key(Sink, "iceberg.tables.auto-create-enabled", Used),
+    key(Sink, "iceberg.tables.compaction-enabled", Used),
     key(Sink, "iceberg.tables.evolve-schema-enabled", Fixed("true")),
     key(Sink, "iceberg.foreign.writes", Used),
     key(Sink, "iceberg.memory.budget.bytes", Used),

@@ -6,18 +6,22 @@ use commit_coordinator::{
     COMMIT_ID_PROPERTY, Change, Checkpoint, Error, ErrorKind, Head, Lineage, MirrorTable, Operation, Result, SnapshotView,
     SwapError, checkpoint_tag, trace,
 };
-use iceberg_writer::{Catalog, Commit, CommitError, DeltaFiles, ErrorKind as TableErrorKind, Table, TableName};
+use iceberg_writer::{
+    Catalog, Commit, CommitError, DeltaFiles, ErrorKind as TableErrorKind, RewriteFiles, Table, TableName,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The prefix of the summary properties in which the Apache sink keeps its offsets.
 const CONNECT_OFFSETS: &str = "kafka.connect.offsets.";
 
-/// Files of one span, and the columns that they were written under.
+/// What is offered to the table's coordinator.
 #[derive(Debug, Clone)]
-pub(super) struct SpanFiles {
-    pub(super) delta: DeltaFiles,
-    pub(super) schema: Arc<TableSchema>,
+pub(super) enum TableFiles {
+    /// Files of one span, and the columns that they were written under.
+    Span { delta: DeltaFiles, schema: Arc<TableSchema> },
+    /// Files in the place of others.
+    Rewrite(RewriteFiles),
 }
 
 /// The main branch of one table, followed by one sink.
@@ -75,7 +79,7 @@ impl MirroredTable {
             }
             Err(CommitError::Conflict) => Ok(()), // the next commit brings the columns
             Err(CommitError::Refused(e)) if is_another(&e) => Ok(()), // or says that there is no such table
-            Err(CommitError::Unknown(e) | CommitError::Refused(e)) => Err(wrap(e)),
+            Err(CommitError::Unknown(e) | CommitError::Refused(e) | CommitError::Outdated(e)) => Err(wrap(e)),
         }
     }
 
@@ -131,6 +135,13 @@ fn predecessor(table: &Table) -> Option<BTreeMap<String, BTreeMap<i32, i64>>> {
     table.ancestry().find(|s| has_offsets(&s.summary().additional_properties)).map(|_| BTreeMap::new())
 }
 
+fn with_files(commit: Commit, files: &TableFiles) -> Commit {
+    match files {
+        TableFiles::Span { delta, schema } => commit.with_schema(Arc::clone(schema)).with_delta(delta.clone()),
+        TableFiles::Rewrite(files) => commit.with_rewrite(files.clone()),
+    }
+}
+
 /// The table is not in the catalog any more, or another one has its name.
 fn is_another(e: &iceberg_writer::Error) -> bool {
     matches!(e.kind(), TableErrorKind::NotFound | TableErrorKind::ForeignTable)
@@ -146,7 +157,7 @@ fn wrap(e: iceberg_writer::Error) -> Error {
 
 #[async_trait]
 impl MirrorTable for MirroredTable {
-    type Files = SpanFiles;
+    type Files = TableFiles;
     type Token = String;
 
     fn name(&self) -> &str {
@@ -160,7 +171,7 @@ impl MirrorTable for MirroredTable {
     async fn swap(
         &self,
         base: &Head<String>,
-        change: Change<'_, SpanFiles>,
+        change: Change<'_, TableFiles>,
         checkpoint: &Checkpoint,
     ) -> Result<Head<String>, SwapError> {
         let evolved = self.changing.lock().await;
@@ -173,10 +184,14 @@ impl MirrorTable for MirroredTable {
             .with_summary(checkpoint.to_properties().map_err(SwapError::Failed)?)
             .with_tag(checkpoint_tag(&self.sink, &self.branch));
         match change {
-            Change::Delta(deltas) => {
-                for files in deltas {
-                    commit = commit.with_schema(Arc::clone(&files.schema)).with_delta(files.delta.clone());
+            Change::Delta(files) => {
+                for files in files {
+                    commit = with_files(commit, files);
                 }
+            }
+            Change::Rewrite(files) => {
+                cdc_failpoint::hit("sink-at-rewrite");
+                commit = with_files(commit, files);
             }
             Change::Barrier(kind) if kind.removes_rows() => {
                 cdc_failpoint::hit("sink-at-truncate");
@@ -197,6 +212,7 @@ impl MirrorTable for MirroredTable {
                 Ok(head)
             }
             Err(CommitError::Conflict) => Err(SwapError::Conflict),
+            Err(CommitError::Outdated(e)) => Err(SwapError::Rewrite(e.to_string())),
             // The head is read again then, and what has become of the table is refused in the protocol's words.
             Err(CommitError::Refused(e)) if is_another(&e) => Err(SwapError::Conflict),
             Err(CommitError::Unknown(e)) => Err(SwapError::Unknown(wrap(e))),

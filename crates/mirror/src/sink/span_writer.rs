@@ -1,6 +1,6 @@
 //! Events of spans become data and delete files: decode, collapse, Parquet.
 
-use super::iceberg_table::{MirroredTable, SpanFiles};
+use super::iceberg_table::{MirroredTable, TableFiles};
 use super::insert_certainty::{InsertCertainty, SpanCertainty};
 use super::log::SpanRecords;
 use super::progress_view::ProgressFollower;
@@ -119,7 +119,7 @@ impl IcebergSpanWriter {
 #[async_trait]
 impl SpanWriter for IcebergSpanWriter {
     type Records = SpanRecords;
-    type Files = SpanFiles;
+    type Files = TableFiles;
 
     async fn restart(&mut self, at: &[Span]) -> Result<()> {
         self.span = None;
@@ -177,7 +177,7 @@ impl SpanWriter for IcebergSpanWriter {
         self.span.as_ref().map_or((0, 0), |span| (span.events, span.writer.bytes()))
     }
 
-    async fn finish(&mut self) -> Result<Written<SpanFiles>> {
+    async fn finish(&mut self) -> Result<Written<TableFiles>> {
         let nothing = Written { files: None, source_ts_us: 0, skips_deletes: false };
         let Some(span) = self.span.take() else { return Ok(nothing) };
         if span.writer.is_empty() {
@@ -191,7 +191,7 @@ impl SpanWriter for IcebergSpanWriter {
             Error::new(kind, e.to_string()).with_source(e)
         })?;
         Ok(Written {
-            files: Some(SpanFiles { delta, schema: span.schema }),
+            files: Some(TableFiles::Span { delta, schema: span.schema }),
             source_ts_us: span.source_ts_us,
             skips_deletes: span.skips_deletes,
         })
@@ -201,10 +201,10 @@ impl SpanWriter for IcebergSpanWriter {
         tracing::info!(table = %self.source_table, number = barrier.number, kind = ?barrier.kind, "barrier passed");
     }
 
-    fn abandon(&mut self, files: SpanFiles) {
+    fn abandon(&mut self, files: TableFiles) {
         // Nobody knows their names but us, and no commit ever will.
-        if let Some(table) = self.table.current() {
-            tokio::spawn(async move { files.delta.discard(&table).await });
+        if let (Some(table), TableFiles::Span { delta, .. }) = (self.table.current(), files) {
+            tokio::spawn(async move { delta.discard(&table).await });
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::iceberg_table::MirroredTable;
 use super::log::SinkLog;
+use super::maintenance::Maintenance;
 use super::progress_view::ProgressFollower;
 use super::span_writer::IcebergSpanWriter;
 use crate::config::{ForeignWrites, SinkConfig};
@@ -12,11 +13,11 @@ use commit_coordinator::{
     Coordinator, CoordinatorSettings, CoordinatorStatus, Environment, Refusal, SystemEnvironment, Worker, WorkerParts,
     WorkerSettings, run_table,
 };
-use iceberg_writer::{Catalog, TableName, TableOptions};
+use iceberg_writer::{Catalog, CompactionConfig, TableName, TableOptions};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
 /// The branch that is mirrored.
 const BRANCH: &str = "main";
@@ -59,6 +60,8 @@ pub(crate) struct TableTask {
     pub(crate) sink: SinkConfig,
     /// Bytes of one span: this table's share of the budget.
     pub(crate) span_bytes: usize,
+    /// Compactions that may be under way at once.
+    pub(crate) compactions: Arc<Semaphore>,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -101,6 +104,21 @@ impl TableTask {
             table: Arc::clone(&table),
             committed: coordinator.status(),
         };
+        let mut compaction = CompactionConfig::default();
+        compaction.key_bytes = self.sink.memory_budget / 4;
+        let maintenance = Maintenance {
+            source_table: self.source_table.clone(),
+            table: Arc::clone(&table),
+            coordinator: transport.downgrade(),
+            commits: coordinator.status(),
+            turns: Arc::clone(&self.compactions),
+            config: compaction,
+        };
+        // A task of its own, so that a span is written meanwhile. It ends with this one.
+        let mut maintaining = JoinSet::new();
+        if self.sink.compaction {
+            maintaining.spawn(maintenance.follow());
+        }
         let mut settings = WorkerSettings::new(&self.sink.id);
         settings.foreign_writes = writes;
         settings.commit_interval = self.sink.commit_interval;
@@ -145,6 +163,11 @@ impl TableTask {
         let ended = tokio::select! {
             ended = working => ended.map(drop),
             () = watching => Ok(()),
+            Some(Err(e)) = maintaining.join_next() => Err(commit_coordinator::Error::new(
+                commit_coordinator::ErrorKind::Other,
+                "the table's compaction ended abnormally: a fault of the program; set \"iceberg.tables.compaction-enabled\" = false to go on without it",
+            )
+            .with_source(e)),
             failed = columns.follow() => failed,
         };
         let last = status.borrow().clone();
