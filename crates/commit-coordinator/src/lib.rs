@@ -38,6 +38,6 @@ pub use rule::{Admission, Round, Stale, Verdict, check_log, decide};
 pub use span::{Act, BarrierKind, Claim, Covered, Span};
 pub use start::{FirstStart, first_checkpoint};
 pub use table::{Change, Head, MirrorTable, SwapError};
-pub use transport::{Answer, Delta, LocalTransport, PendingAnswer, Receipt, Transport};
+pub use transport::{Answer, Delta, LocalTransport, PendingAnswer, Receipt, Transport, WeakTransport};
 pub use worker::{Finished, Worker, WorkerParts, WorkerSettings};
 pub use writer::{Place, SpanWriter, Written};

@@ -7,5 +7,5 @@ mod table;
 mod writer;
 
 pub use log::{MemoryKind, MemoryProgress, MemoryRecord, MemorySpanLog};
-pub use table::{MemoryFiles, MemorySnapshot, MemoryTable};
+pub use table::{MemoryFiles, MemoryLive, MemoryReplaced, MemorySnapshot, MemoryTable};
 pub use writer::MemoryWriter;

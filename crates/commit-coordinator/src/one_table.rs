@@ -2,6 +2,8 @@ use crate::coordinator::Coordinator;
 use crate::error::Result;
 use crate::log_view::{ProgressView, SpanLog};
 use crate::table::MirrorTable;
+#[cfg(doc)]
+use crate::transport::LocalTransport;
 use crate::worker::{Finished, Worker};
 use crate::writer::SpanWriter;
 use std::time::Duration;
@@ -25,7 +27,8 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// worker, until asked to stop or until one of them cannot go on.
 ///
 /// The worker's transport must be that of the coordinator, and nobody else may hold a clone of it: the coordinator ends when the
-/// worker is gone. Dropping the future ends both at once; nothing is lost by it.
+/// worker is gone. Maintenance of the table, which offers rewrites, holds a weak one ([`LocalTransport::downgrade`]). Dropping the
+/// future ends both at once; nothing is lost by it.
 ///
 /// # Errors
 /// Those of [`Worker::run`] and [`Coordinator::run`], whichever comes first.

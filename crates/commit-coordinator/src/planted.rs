@@ -20,6 +20,10 @@ pub enum Bug {
     FilesDeletedAfterUnknown,
     /// A span is written without reading the progress records first.
     CutWithoutProgress,
+    /// A rewrite is committed although files that it replaces are gone.
+    RewriteOfGoneFiles,
+    /// Rewritten files take the sequence number of their commit: deletes that came meanwhile do not reach them.
+    RewriteAtNewSequence,
 }
 
 /// Which bug is planted.

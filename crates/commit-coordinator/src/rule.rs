@@ -100,6 +100,9 @@ fn decide_with(checkpoint: &Checkpoint, claim: &Claim, log: &LogView, bugs: Plan
     let verdict = match claim.act {
         Act::Advance => advance(checkpoint, claim, bugs),
         Act::Barrier { number, kind } => barrier(checkpoint, claim, number, kind, bugs),
+        // It moves nothing, so there is nothing to compare, and what the log still has is for those to ask who read on in it:
+        // a claim that waits behind this one may be what the log has let go of. The files that it replaces are the table's to know.
+        Act::Rewrite => return Verdict::Commit(Box::new(checkpoint.clone())),
     };
     let Verdict::Commit(after) = verdict else { return verdict };
     if claim.skips_deletes && checkpoint.touched {
@@ -126,6 +129,7 @@ fn malformed(claim: &Claim) -> Option<String> {
         }
     }
     match claim.act {
+        Act::Rewrite => claim.spans.first().map(|span| format!("it is a rewrite and covers {span}")),
         _ if claim.spans.is_empty() => Some("it covers nothing".to_owned()),
         Act::Barrier { number, .. } if number == 0 || claim.after_barrier != number - 1 => {
             Some(format!("barrier {number} says to come after barrier {}", claim.after_barrier))
@@ -227,13 +231,14 @@ fn after(checkpoint: &Checkpoint, claim: &Claim) -> Checkpoint {
 /// One snapshot in the making: claims that go into it together.
 ///
 /// A snapshot never holds two spans of one log partition, since an equality delete does not reach data of its own snapshot;
-/// and a barrier is a snapshot of its own.
+/// a barrier is a snapshot of its own, and so is a rewrite.
 #[derive(Debug)]
 pub struct Round {
     next: Checkpoint,
     covered: BTreeSet<(String, i32)>,
     claims: usize,
-    barrier: bool,
+    /// It holds a claim that is alone in its snapshot.
+    closed: bool,
     bugs: Planted,
 }
 
@@ -251,7 +256,7 @@ pub enum Admission {
 impl Round {
     /// A round upon the checkpoint of a head.
     pub fn new(checkpoint: &Checkpoint) -> Self {
-        Self { next: checkpoint.clone(), covered: BTreeSet::new(), claims: 0, barrier: false, bugs: Planted::default() }
+        Self { next: checkpoint.clone(), covered: BTreeSet::new(), claims: 0, closed: false, bugs: Planted::default() }
     }
 
     #[cfg(feature = "planted-bugs")]
@@ -268,8 +273,8 @@ impl Round {
 
     /// Takes the claim into the round, or says why not.
     pub fn admit(&mut self, claim: &Claim, log: &LogView) -> Admission {
-        let alone = matches!(claim.act, Act::Barrier { .. });
-        if self.barrier || (alone && self.claims > 0) {
+        let alone = matches!(claim.act, Act::Barrier { .. } | Act::Rewrite);
+        if self.closed || (alone && self.claims > 0) {
             return Admission::NextRound;
         }
         let overlaps = claim.spans.iter().any(|s| self.covered.contains(&(s.topic.clone(), s.partition)));
@@ -281,7 +286,7 @@ impl Round {
                 self.next = *next;
                 self.covered.extend(claim.spans.iter().map(|s| (s.topic.clone(), s.partition)));
                 self.claims = self.claims.saturating_add(1);
-                self.barrier = alone;
+                self.closed = alone;
                 Admission::Admitted
             }
             verdict => Admission::No(verdict),

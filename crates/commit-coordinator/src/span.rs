@@ -72,6 +72,8 @@ pub enum Act {
         /// What it does.
         kind: BarrierKind,
     },
+    /// Put files in the place of others with the same rows, a snapshot of its own without a span. The checkpoint does not move.
+    Rewrite,
 }
 
 /// The covered source position: opaque here, compared by nobody in this crate.
@@ -86,7 +88,7 @@ pub struct Covered {
 /// Everything of a delta that the commit rule looks at: all but the files.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Claim {
-    /// What is covered: at most one span for each log partition.
+    /// What is covered: at most one span for each log partition; none in rewrites.
     pub spans: Vec<Span>,
     /// What is to happen.
     pub act: Act,
@@ -122,5 +124,11 @@ impl Claim {
     /// The claim of a barrier at its vector: an empty span for every log partition.
     pub fn barrier(number: u64, kind: BarrierKind, at: Vec<Span>) -> Self {
         Self { act: Act::Barrier { number, kind }, after_barrier: number.saturating_sub(1), ..Self::advance(at) }
+    }
+
+    /// The claim of files that are to take the place of others. It says nothing of the log: whether they still can is seen in the
+    /// table ([`Change::Rewrite`](crate::Change::Rewrite)).
+    pub fn rewrite() -> Self {
+        Self { act: Act::Rewrite, ..Self::advance(Vec::new()) }
     }
 }

@@ -27,6 +27,9 @@ pub enum Change<'a, F> {
     Delta(Vec<&'a F>),
     /// Does what the barrier says.
     Barrier(BarrierKind),
+    /// Puts these files in the place of those that they name: the same rows, in a snapshot of the kind
+    /// [`Replace`](crate::Operation::Replace).
+    Rewrite(&'a F),
 }
 
 /// Why a swap did not (surely) succeed.
@@ -40,8 +43,8 @@ pub enum SwapError {
     Unknown(Error),
     /// It did not happen and never will. Kind [`Unavailable`](crate::ErrorKind::Unavailable): try again.
     Failed(Error),
-    /// These files cannot be committed upon this head (a data file that a position delete names has gone): the worker must
-    /// write the span again. Nothing was changed.
+    /// These files cannot be committed upon this head (a data file that a position delete names has gone, or one that a rewrite
+    /// replaces): the worker must write the span again, and who rewrites must look again at what there is. Nothing was changed.
     Rewrite(String),
 }
 
@@ -65,6 +68,11 @@ impl std::error::Error for SwapError {}
 ///   ([`Checkpoint::to_properties`]) and moves the tag ([`checkpoint_tag`](crate::checkpoint_tag)) in one step, or does nothing.
 /// - **Compare**: it succeeds only if the table's metadata is the one that `base` was read from.
 /// - **Order**: an equality delete of a snapshot reaches data of older snapshots only.
+/// - **Rewrite**: [`Change::Rewrite`] succeeds only if every file that it replaces is live in `base`, and nobody has added deletes
+///   by position against one of them since it was read; else it is [`SwapError::Rewrite`]. A table that is no longer what `base`
+///   says is a conflict, here too: the files may be gone because an earlier attempt of the same rewrite has landed. The new files keep the
+///   data sequence number of the newest file that they replace, so that equality deletes which came meanwhile, or will come,
+///   reach them.
 /// - **Files** that were handed to `swap` are never deleted by it, whatever its outcome.
 /// - **Cancellation**: a dropped future of `swap` is an unknown outcome; the swap may still happen.
 #[async_trait]

@@ -7,12 +7,12 @@ use futures::future::BoxFuture;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
 
-/// What a worker offers: spans of the log, and the files that hold their rows.
+/// What a worker offers: spans of the log, and the files that hold their rows. Or a rewrite, of whoever keeps the table tidy.
 #[derive(Debug)]
 pub struct Delta<F> {
     /// What it covers.
     pub claim: Claim,
-    /// What it adds; `None` if the spans held no rows, and in barriers.
+    /// What it adds; `None` if the spans held no rows, and in barriers. A rewrite has some.
     pub files: Option<F>,
 }
 
@@ -64,7 +64,8 @@ pub enum Answer {
     /// It was not committed and never will be, since this is the checkpoint: seek there and go on.
     Stale(Arc<Checkpoint>),
     /// It was not committed, because what must come before it did not come for long, or because it must be written anew.
-    /// Read the checkpoint and go on from there.
+    /// Read the checkpoint and go on from there; after a rewrite, read which files there are. (What was offered twice may have been
+    /// committed by the other offer.)
     Again,
     /// The table stops.
     Refused(Refusal),
@@ -101,7 +102,8 @@ pub(crate) struct Offer<F> {
     pub reply: oneshot::Sender<Answer>,
 }
 
-/// The way to a coordinator in the same process. Cheap to clone; the coordinator ends when the last one is dropped.
+/// The way to a coordinator in the same process. Cheap to clone; the coordinator ends when the last one is dropped. Who must not
+/// keep it from ending holds a [`WeakTransport`].
 #[derive(Debug)]
 pub struct LocalTransport<F> {
     offers: mpsc::Sender<Offer<F>>,
@@ -122,6 +124,34 @@ impl<F> LocalTransport<F> {
         let (offers, receiver) = mpsc::channel(Self::CAPACITY);
         let refusal = Arc::new(OnceLock::new());
         (Self { offers, refusal: Arc::clone(&refusal) }, receiver, refusal)
+    }
+
+    /// A way to the same coordinator that does not keep it alive.
+    pub fn downgrade(&self) -> WeakTransport<F> {
+        WeakTransport { offers: self.offers.downgrade(), refusal: Arc::clone(&self.refusal) }
+    }
+}
+
+/// A way to a coordinator that does not keep it alive: for maintenance, which has something to offer now and then, but must not
+/// keep a table open whose worker has gone.
+#[derive(Debug)]
+pub struct WeakTransport<F> {
+    offers: mpsc::WeakSender<Offer<F>>,
+    refusal: Arc<OnceLock<Refusal>>,
+}
+
+impl<F> Clone for WeakTransport<F> {
+    fn clone(&self) -> Self {
+        Self { offers: self.offers.clone(), refusal: Arc::clone(&self.refusal) }
+    }
+}
+
+impl<F> WeakTransport<F> {
+    /// A way to offer something; `None` if the last [`LocalTransport`] is gone, and the coordinator with it or about to be.
+    ///
+    /// It keeps the coordinator alive: drop it once the offer is sent. The answer comes without it.
+    pub fn upgrade(&self) -> Option<LocalTransport<F>> {
+        Some(LocalTransport { offers: self.offers.upgrade()?, refusal: Arc::clone(&self.refusal) })
     }
 }
 

@@ -1,7 +1,8 @@
 //! The protocol as a model, checked exhaustively for a small size, with the crate's own rule as its transition function.
 //!
 //! Two workers, two coordinators, two log partitions of three records, a barrier between them, and at most so many faults of
-//! each kind in a history. Each worker reads a partition of its own; one that crashes leaves its delta behind, as a zombie's.
+//! each kind in a history. A rewrite of files is no kind of its own: to the model it is the foreign commit, since the head moves and
+//! no record does. Each worker reads a partition of its own; one that crashes leaves its delta behind, as a zombie's.
 //! Checked in every state that can be reached:
 //! - a span is applied only where the applied records end: each record once, in order; nothing crosses the barrier;
 //! - one snapshot holds at most one span of a partition;

@@ -56,3 +56,13 @@ fn files_deleted_after_an_unknown_outcome_are_found() {
 fn a_span_cut_without_reading_the_progress_first_is_found() {
     found_by_simulator(Bug::CutWithoutProgress, 300);
 }
+
+#[test]
+fn a_rewrite_of_files_that_are_gone_is_found() {
+    found_by_simulator(Bug::RewriteOfGoneFiles, 200);
+}
+
+#[test]
+fn rewritten_files_that_take_the_sequence_number_of_their_commit_are_found() {
+    found_by_simulator(Bug::RewriteAtNewSequence, 200);
+}

@@ -8,6 +8,7 @@ use crate::log_view::LogView;
 #[cfg(feature = "planted-bugs")]
 use crate::planted::Planted;
 use crate::planted::planted;
+use crate::refusal::Refusal;
 use crate::rule::{Admission, Round, Verdict};
 use crate::span::Act;
 use crate::table::{Change, MirrorTable, SwapError};
@@ -73,7 +74,13 @@ impl<T: MirrorTable> Coordinator<T> {
         let now = self.environment.now();
         let mut offers = std::mem::take(&mut self.queue).into_iter();
         while let Some(offer) = offers.next() {
-            let answer = match round.admit(&offer.delta.claim, view) {
+            let admission = match (offer.delta.claim.act, &offer.delta.files) {
+                (Act::Rewrite, None) => {
+                    Admission::No(Verdict::Refused(Refusal::Malformed { what: "it is a rewrite without files".to_owned() }))
+                }
+                _ => round.admit(&offer.delta.claim, view),
+            };
+            let answer = match admission {
                 Admission::Admitted => {
                     members.push(offer.id);
                     self.queue.push(offer);
@@ -113,8 +120,9 @@ impl<T: MirrorTable> Coordinator<T> {
         let Some(known) = self.known.as_ref() else { return Ok(Some(SwapError::Conflict)) };
         let deltas: Vec<&Delta<T::Files>> =
             self.queue.iter().filter(|w| formed.members.contains(&w.id)).map(|w| &*w.delta).collect();
-        let change = match deltas.first().map(|d| d.claim.act) {
-            Some(Act::Barrier { kind, .. }) => Change::Barrier(kind),
+        let change = match deltas.first().map(|d| (d.claim.act, &d.files)) {
+            Some((Act::Barrier { kind, .. }, _)) => Change::Barrier(kind),
+            Some((Act::Rewrite, Some(files))) => Change::Rewrite(files),
             _ => Change::Delta(deltas.iter().filter_map(|d| d.files.as_ref()).collect()),
         };
         failpoint::hit("coordinator-before-swap");
@@ -131,7 +139,7 @@ impl<T: MirrorTable> Coordinator<T> {
             }
             Err(SwapError::Failed(e)) if e.kind() != ErrorKind::Unavailable => Err(e),
             Err(SwapError::Rewrite(why)) => {
-                tracing::info!(table = %self.name, %why, "files must be written again");
+                tracing::info!(table = %self.name, %why, "files were not committed: they must be written again");
                 for offer in self.remove(&formed.members) {
                     let _ = offer.reply.send(Answer::Again);
                 }

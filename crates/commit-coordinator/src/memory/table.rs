@@ -1,9 +1,11 @@
 use crate::checkpoint::{COMMIT_ID_PROPERTY, Checkpoint, checkpoint_tag};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lineage::{Lineage, Operation, SnapshotView, trace};
+use crate::planted::{Planted, planted};
 use crate::table::{Change, Head, MirrorTable, SwapError};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,14 +18,73 @@ pub struct MemoryFiles {
     pub rows: Vec<(String, String)>,
     /// Keys whose rows in older snapshots go.
     pub deletes: Vec<String>,
+    /// The files whose place they take, if they are a rewrite.
+    pub replaces: Option<MemoryReplaced>,
 }
+
+/// What a rewrite takes the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryReplaced {
+    /// The names of the files.
+    pub files: Vec<u64>,
+    /// The sequence number of the newest of them.
+    pub sequence: i64,
+}
+
+/// Live files, oldest first, each with its sequence number: that of the snapshot that added it, or of the newest file that it took
+/// the place of.
+pub type MemoryLive = Vec<(i64, Arc<MemoryFiles>)>;
 
 impl MemoryFiles {
     /// Files with a fresh name.
     pub fn new(rows: Vec<(String, String)>, deletes: Vec<String>) -> Arc<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), rows, deletes })
+        Self::named(rows, deletes, None)
     }
+
+    fn named(rows: Vec<(String, String)>, deletes: Vec<String>, replaces: Option<MemoryReplaced>) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), rows, deletes, replaces })
+    }
+
+    /// One pair of files with the rows of all files of these sequence numbers, and with their deletes, unless nothing is older:
+    /// then there is nothing for them to reach.
+    ///
+    /// Whole sequence numbers, since all of what is rewritten comes to stand at the newest of them. `None` if there are no files.
+    pub fn rewrite(live: &[(i64, Arc<Self>)], sequences: RangeInclusive<i64>) -> Option<Arc<Self>> {
+        let window: Vec<_> = live.iter().filter(|(sequence, _)| sequences.contains(sequence)).collect();
+        let sequence = window.iter().map(|(sequence, _)| *sequence).max()?;
+        let newest = newest_deletes(window.iter().copied());
+        let rows = surviving(window.iter().copied(), &newest);
+        let oldest = live.iter().all(|(other, _)| other >= sequences.start());
+        let mut deletes: Vec<_> = newest.into_keys().filter(|_| !oldest).map(str::to_owned).collect();
+        deletes.sort_unstable();
+        let files = window.iter().map(|(_, files)| files.id).collect();
+        Some(Self::named(rows, deletes, Some(MemoryReplaced { files, sequence })))
+    }
+}
+
+/// For each deleted key the newest sequence number that deletes it.
+fn newest_deletes<'a>(files: impl Iterator<Item = &'a (i64, Arc<MemoryFiles>)>) -> HashMap<&'a str, i64> {
+    let mut newest = HashMap::new();
+    for (sequence, files) in files {
+        for key in &files.deletes {
+            let at = newest.entry(key.as_str()).or_insert(*sequence);
+            *at = (*at).max(*sequence);
+        }
+    }
+    newest
+}
+
+/// The rows that these deletes do not reach, sorted.
+fn surviving<'a>(
+    files: impl Iterator<Item = &'a (i64, Arc<MemoryFiles>)>,
+    deletes: &HashMap<&str, i64>,
+) -> Vec<(String, String)> {
+    let live = |sequence: i64, key: &str| deletes.get(key).is_none_or(|deleted| *deleted <= sequence);
+    let mut rows: Vec<_> =
+        files.flat_map(|(sequence, files)| files.rows.iter().filter(|(key, _)| live(*sequence, key)).cloned()).collect();
+    rows.sort_unstable();
+    rows
 }
 
 #[derive(Debug, Clone)]
@@ -31,8 +92,7 @@ struct Stored {
     parent: Option<i64>,
     operation: Operation,
     summary: HashMap<String, String>,
-    /// Live files, each with the sequence number of the snapshot that added it.
-    files: Vec<(i64, Arc<MemoryFiles>)>,
+    files: MemoryLive,
 }
 
 /// One snapshot of a [`MemoryTable`].
@@ -65,6 +125,7 @@ pub struct MemoryTable {
     name: String,
     sink: String,
     state: Mutex<State>,
+    bugs: Planted,
 }
 
 const BRANCH: &str = "main";
@@ -73,7 +134,15 @@ impl MemoryTable {
     /// An empty table without a snapshot, as this sink sees it.
     pub fn new(name: impl Into<String>, sink: impl Into<String>) -> Self {
         let state = State { uuid: 1, next: 1, ..State::default() };
-        Self { name: name.into(), sink: sink.into(), state: Mutex::new(state) }
+        Self { name: name.into(), sink: sink.into(), state: Mutex::new(state), bugs: Planted::default() }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    /// The same table with a bug.
+    #[must_use]
+    pub fn with_bug(mut self, bugs: Planted) -> Self {
+        self.bugs = bugs;
+        self
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -91,25 +160,17 @@ impl MemoryTable {
         let Some(stored) = state.snapshots.get(&id) else {
             return Err(Error::new(ErrorKind::Other, format!("the table {} has no snapshot {id}", self.name)));
         };
-        let mut deletes: HashMap<&str, i64> = HashMap::new();
-        for (sequence, files) in &stored.files {
-            if state.lost.contains(&files.id) {
-                let message = format!("snapshot {id} of {} names the file {}, which was deleted", self.name, files.id);
-                return Err(Error::new(ErrorKind::Other, message));
-            }
-            for key in &files.deletes {
-                let newest = deletes.entry(key).or_insert(*sequence);
-                *newest = (*newest).max(*sequence);
-            }
+        if let Some((_, lost)) = stored.files.iter().find(|(_, files)| state.lost.contains(&files.id)) {
+            let message = format!("snapshot {id} of {} names the file {}, which was deleted", self.name, lost.id);
+            return Err(Error::new(ErrorKind::Other, message));
         }
-        let live = |sequence: i64, key: &str| deletes.get(key).is_none_or(|deleted| *deleted <= sequence);
-        let mut rows: Vec<_> = stored
-            .files
-            .iter()
-            .flat_map(|(sequence, files)| files.rows.iter().filter(|(key, _)| live(*sequence, key)).cloned())
-            .collect();
-        rows.sort_unstable();
-        Ok(rows)
+        Ok(surviving(stored.files.iter(), &newest_deletes(stored.files.iter())))
+    }
+
+    /// The live files of the head, for somebody who wants to rewrite some of them.
+    pub fn live(&self) -> MemoryLive {
+        let state = self.state();
+        state.head.and_then(|head| state.snapshots.get(&head)).map(|s| s.files.clone()).unwrap_or_default()
     }
 
     /// The snapshots from the first to the head.
@@ -199,16 +260,33 @@ impl State {
         &mut self,
         operation: Operation,
         summary: HashMap<String, String>,
-        change: impl FnOnce(i64, &mut Vec<(i64, Arc<MemoryFiles>)>),
+        change: impl FnOnce(i64, &mut MemoryLive),
     ) -> i64 {
         let id = self.next;
         let mut files = self.head.and_then(|head| self.snapshots.get(&head)).map(|s| s.files.clone()).unwrap_or_default();
         change(id, &mut files);
+        files.sort_by_key(|(sequence, _)| *sequence);
         self.snapshots.insert(id, Stored { parent: self.head, operation, summary, files });
         self.head = Some(id);
         self.next = id.saturating_add(1);
         self.version = self.version.saturating_add(1);
         id
+    }
+
+    /// A rewrite takes the place of files that are there, all of them.
+    fn check_rewrite(&self, files: &MemoryFiles, bugs: Planted) -> Result<(), SwapError> {
+        let Some(replaced) = &files.replaces else {
+            let message = format!("the files {} were offered as a rewrite, and name none that they replace", files.id);
+            return Err(SwapError::Failed(Error::new(ErrorKind::Other, message)));
+        };
+        let live = self.head.and_then(|id| self.snapshots.get(&id)).map_or(&[][..], |s| &s.files);
+        let gone = replaced.files.iter().find(|id| live.iter().all(|(_, file)| file.id != **id));
+        match gone {
+            Some(gone) if !planted!(bugs, RewriteOfGoneFiles) => {
+                Err(SwapError::Rewrite(format!("the file {gone}, which is to be replaced, is not in the table any more")))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn head(&self, sink: &str) -> Result<Head<u64>> {
@@ -249,7 +327,11 @@ impl MirrorTable for MemoryTable {
         if state.dropped || state.version != base.token {
             return Err(SwapError::Conflict);
         }
+        if let Change::Rewrite(files) = &change {
+            state.check_rewrite(files, self.bugs)?;
+        }
         let operation = match &change {
+            Change::Rewrite(_) => Operation::Replace,
             Change::Barrier(kind) if kind.removes_rows() => Operation::Delete,
             Change::Delta(files) if files.iter().any(|f| !f.deletes.is_empty()) => Operation::Overwrite,
             _ => Operation::Append,
@@ -258,6 +340,12 @@ impl MirrorTable for MemoryTable {
             Change::Delta(files) => live.extend(files.into_iter().map(|f| (sequence, Arc::clone(f)))),
             Change::Barrier(kind) if kind.removes_rows() => live.clear(),
             Change::Barrier(_) => {}
+            Change::Rewrite(files) => {
+                let Some(replaced) = &files.replaces else { return };
+                let at = if planted!(self.bugs, RewriteAtNewSequence) { sequence } else { replaced.sequence };
+                live.retain(|(_, old)| !replaced.files.contains(&old.id));
+                live.push((at, Arc::clone(files)));
+            }
         });
         state.tags.insert(checkpoint_tag(&self.sink, BRANCH), id);
         Ok(Head {

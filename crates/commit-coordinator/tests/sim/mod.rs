@@ -1,12 +1,14 @@
 //! The seeded simulator: the real worker and coordinator, every part of theirs behind faults, one seed one history.
 
+mod maintainer;
 mod parts;
 
-use commit_coordinator::memory::{MemoryKind, MemorySpanLog, MemoryTable, MemoryWriter};
+use commit_coordinator::memory::{MemoryFiles, MemoryKind, MemorySpanLog, MemoryTable, MemoryWriter};
 use commit_coordinator::{
-    BarrierKind, Claim, Coordinator, CoordinatorSettings, Delta, Finished, ForeignWrites, MirrorTable, Place, ProgressView, Span,
-    SpanLog, SpanWriter, Transport, Worker, WorkerParts, WorkerSettings,
+    Answer, BarrierKind, Claim, Coordinator, CoordinatorSettings, Delta, Finished, ForeignWrites, MirrorTable, Place,
+    ProgressView, Span, SpanLog, SpanWriter, Transport, Worker, WorkerParts, WorkerSettings,
 };
+use maintainer::Maintainer;
 use parts::{Door, SimLog, SimProgress, SimTable, SimTransport, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -65,6 +67,7 @@ struct Sim {
     doors: Arc<Mutex<Vec<(u64, Door)>>>,
     coordinators: Vec<CoordinatorTask>,
     workers: Vec<WorkerTask>,
+    maintainers: Vec<(u64, JoinHandle<()>)>,
     started: u64,
     foreign_writes: ForeignWrites,
     #[cfg_attr(not(feature = "planted-bugs"), allow(dead_code))]
@@ -99,13 +102,17 @@ impl Sim {
     fn new(world: &Arc<World>, planted: Planted) -> Self {
         let foreign_writes = if world.roll(0..6) == 0 { ForeignWrites::Warn } else { ForeignWrites::Stop };
         let partitions = i32::try_from(world.roll(1..4)).unwrap();
+        let table = MemoryTable::new("orders", SINK);
+        #[cfg(feature = "planted-bugs")]
+        let table = table.with_bug(planted);
         Self {
             world: Arc::clone(world),
-            table: Arc::new(MemoryTable::new("orders", SINK)),
+            table: Arc::new(table),
             log: MemorySpanLog::new(TOPIC, partitions),
             doors: Arc::default(),
             coordinators: Vec::new(),
             workers: Vec::new(),
+            maintainers: Vec::new(),
             started: 0,
             foreign_writes,
             planted,
@@ -192,6 +199,21 @@ impl Sim {
         task.partitions
     }
 
+    fn start_maintainer(&mut self) {
+        self.started += 1;
+        let doors = self.doors.lock().unwrap().iter().map(|(number, door)| (*number, door.downgrade())).collect();
+        let (table, world) = (Arc::clone(&self.table), Arc::clone(&self.world));
+        let maintainer = Maintainer { number: self.started, table, doors, world };
+        self.maintainers.push((self.started, tokio::spawn(maintainer.run())));
+    }
+
+    fn crash_maintainer(&mut self) {
+        let index = usize::try_from(self.world.roll(0..self.maintainers.len() as u64)).unwrap();
+        let (number, task) = self.maintainers.swap_remove(index);
+        self.world.note(format!("maintainer {number} CRASHES"));
+        task.abort();
+    }
+
     fn assign(&mut self) {
         let two = self.world.roll(0..2) == 1;
         let half = |odd: i32| Some((0..8).filter(|p| p % 2 == odd).map(|p| (TOPIC.to_owned(), p)).collect());
@@ -242,7 +264,7 @@ impl Sim {
 
     /// One thing happens.
     async fn happen(&mut self) -> Result<(), String> {
-        match self.world.roll(0..100) {
+        match self.world.roll(0..110) {
             0..=54 => self.change_rows(),
             55..=58 => {
                 let partition = i32::try_from(self.world.roll(0..self.partition_count())).unwrap();
@@ -293,6 +315,8 @@ impl Sim {
                 let partition = i32::try_from(self.world.roll(0..self.partition_count())).unwrap();
                 self.log.expire_soon(partition, self.log.end().0[&partition]);
             }
+            100..=107 => self.start_maintainer(),
+            108 if !self.maintainers.is_empty() => self.crash_maintainer(),
             _ => {}
         }
         Ok(())
@@ -360,6 +384,7 @@ impl Sim {
             return self.refused(codes).await.map(|()| (0, 0));
         }
         self.settle().await?;
+        self.tidy_up().await?;
         let task = self.workers.remove(0);
         let _ = task.stop.send(true);
         let finished = timeout(Duration::from_secs(60), task.handle).await.map_err(|_| "the worker does not stop")?;
@@ -388,7 +413,29 @@ impl Sim {
             let task = self.workers.remove(index);
             return Err(format!("{} ended: {:?}", task.name, task.handle.await));
         }
+        while let Some(index) = self.maintainers.iter().position(|(_, task)| task.is_finished()) {
+            let (number, task) = self.maintainers.swap_remove(index);
+            task.await.map_err(|e| format!("maintainer {number} ended abnormally: {e}"))?;
+        }
         Ok(())
+    }
+
+    /// In peace a rewrite of everything lands, whatever maintainers before have left on its way.
+    async fn tidy_up(&mut self) -> Result<(), String> {
+        let door = self.doors.lock().unwrap()[0].1.downgrade();
+        for _ in 0..10 {
+            let files = MemoryFiles::rewrite(&self.table.live(), 0..=i64::MAX);
+            let delta = Arc::new(Delta { claim: Claim::rewrite(), files: Some(files.ok_or("the table has never had files")?) });
+            let door = door.upgrade().ok_or("the coordinator has ended")?;
+            let answer = door.offer(delta).await.map_err(|e| e.to_string())?;
+            drop(door);
+            match timeout(Duration::from_secs(60), answer).await.map_err(|_| "a rewrite is not answered")? {
+                Ok(Answer::Committed(_)) => return Ok(()),
+                Ok(Answer::Again) => {}
+                other => return Err(format!("a rewrite in peace was answered with {other:?}")),
+            }
+        }
+        Err("a rewrite in peace was outdated ten times".to_owned())
     }
 
     /// Waits until all that is in the log is in the table.

@@ -86,6 +86,7 @@ pub struct SimTable {
 enum Owned {
     Delta(Vec<Arc<MemoryFiles>>),
     Barrier(BarrierKind),
+    Rewrite(Arc<MemoryFiles>),
 }
 
 #[async_trait]
@@ -126,6 +127,7 @@ impl MirrorTable for SimTable {
         let owned = match change {
             Change::Delta(files) => Owned::Delta(files.into_iter().map(Arc::clone).collect()),
             Change::Barrier(kind) => Owned::Barrier(kind),
+            Change::Rewrite(files) => Owned::Rewrite(Arc::clone(files)),
         };
         let (tell, told) = oneshot::channel();
         let (inner, world2, base, checkpoint) = (Arc::clone(&self.inner), Arc::clone(world), base.clone(), checkpoint.clone());
@@ -135,17 +137,20 @@ impl MirrorTable for SimTable {
             let change = match &owned {
                 Owned::Delta(files) => Change::Delta(files.iter().collect()),
                 Owned::Barrier(kind) => Change::Barrier(*kind),
+                Owned::Rewrite(files) => Change::Rewrite(files),
             };
+            let what = if matches!(owned, Owned::Rewrite(_)) { " (rewrite)" } else { "" };
             let result = inner.swap(&base, change, &checkpoint).await;
             let next: Vec<_> = checkpoint.partitions().map(|(_, p, next)| format!("{p}:{next}")).collect();
             match &result {
                 Ok(head) => world2.note(format!(
-                    "swap {} LANDED as snapshot {:?}: {} barrier {}",
+                    "swap {} LANDED{what} as snapshot {:?}: {} barrier {}",
                     checkpoint.commit,
                     head.snapshot,
                     next.join(" "),
                     checkpoint.barrier
                 )),
+                Err(SwapError::Rewrite(_)) => world2.note(format!("swap {} is OUTDATED{what}", checkpoint.commit)),
                 Err(_) => world2.note(format!("swap {} conflicts", checkpoint.commit)),
             }
             let _ = tell.send(result);
