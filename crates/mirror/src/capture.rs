@@ -33,6 +33,8 @@ pub(crate) struct Captured {
     pub(crate) topics: BTreeMap<TableId, String>,
     /// The offset after the last record, per topic.
     pub(crate) next_offsets: HashMap<String, i64>,
+    /// The number of the last barrier, per table that has one.
+    pub(crate) barriers: BTreeMap<TableId, u64>,
     /// Row events so far, since this process began.
     pub(crate) events: u64,
     /// Tables that the source stopped.
@@ -251,6 +253,9 @@ impl Capture {
                 self.draft.topics.insert(id.clone(), table.topic.clone());
             }
             self.draft.next_offsets.insert(table.topic.clone(), table.next);
+            if table.history.last_barrier > 0 {
+                self.draft.barriers.insert(id.clone(), table.history.last_barrier);
+            }
         }
         self.draft.next_offsets.insert(self.router.progress_topic(), self.progress_next);
     }

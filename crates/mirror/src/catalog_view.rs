@@ -170,7 +170,7 @@ fn report(table: String, status: TableStatus, found: Option<&Table>) -> TableRep
     let head = found.and_then(Table::head).map(|s| describe_snapshot(s, Vec::new()));
     let found = found.map(describe_table);
     let age = |since_ms: i64| u64::try_from(now_ms().saturating_sub(since_ms)).ok();
-    let behind = status.log_end > status.applied;
+    let behind = !status.is_current();
     TableReport {
         delay_ms: match (behind, status.applied_ts_us) {
             _ if status.phase == TablePhase::Waiting => None,

@@ -52,6 +52,7 @@ impl LogTail {
             let Some(topic) = table.topic() else { continue };
             seen.next_offsets.insert(topic.to_owned(), self.log.offsets(topic, 0).await?.next);
             seen.topics.insert(id.clone(), topic.to_owned());
+            seen.barriers.extend(table.barriers.keys().next_back().map(|number| (id.clone(), *number)));
         }
         self.captured.send_replace(seen);
         Ok(())

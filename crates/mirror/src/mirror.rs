@@ -135,7 +135,7 @@ impl Mirror {
                 changed = status.changed() => if changed.is_err() { return self.ended().await },
                 ended = self.ended() => return ended,
             }
-            let goal = log_ends(&status.borrow());
+            let goal = status.borrow().tables.clone();
             return self.applied(status, goal).await;
         }
         let position = mysql_source::current_position(&self.source).await?;
@@ -151,7 +151,7 @@ impl Mirror {
                 // One that was dropped and is there again is read anew in a moment.
                 let dropped = expected.iter().any(|name| now.tables.get(name).is_some_and(|t| t.dropped));
                 let known = !dropped && expected.iter().all(|name| now.tables.contains_key(name));
-                ((known && now.contains(&position)).then(|| log_ends(&now)), dropped)
+                ((known && now.contains(&position)).then(|| now.tables.clone()), dropped)
             };
             match goal {
                 Some(_) if self.halves == Halves::Source => return Ok(()),
@@ -174,11 +174,11 @@ impl Mirror {
         Ok(mysql_source::discover(&self.source).await?.iter().map(|t| t.table.to_string()).collect())
     }
 
-    /// Returns when every table has its records before these offsets, or has stopped.
-    async fn applied(&self, mut status: watch::Receiver<MirrorStatus>, goal: BTreeMap<String, i64>) -> Result<()> {
+    /// Returns when every table has what the log had then, or has stopped.
+    async fn applied(&self, mut status: watch::Receiver<MirrorStatus>, then: BTreeMap<String, TableStatus>) -> Result<()> {
         let reached = |now: &MirrorStatus| {
-            goal.iter()
-                .all(|(name, end)| now.tables.get(name).is_some_and(|t| t.applied >= *end || t.phase == TablePhase::Stopped))
+            then.iter()
+                .all(|(name, then)| now.tables.get(name).is_some_and(|t| t.has_all_of(then) || t.phase == TablePhase::Stopped))
         };
         let waited = async { status.wait_for(reached).await.is_ok() };
         tokio::select! {
@@ -247,10 +247,6 @@ async fn start_capture(
         EncoderConfig::new(prefix, connector, Converter::Json { schemas: false }, run_id).with_profile(Profile::exact());
     let (capture, state, captured) = fenced.begin(encoder).await?;
     Ok((tokio::spawn(capture.run(source, stop.subscribe())), state, captured))
-}
-
-fn log_ends(status: &MirrorStatus) -> BTreeMap<String, i64> {
-    status.tables.iter().map(|(name, t)| (name.clone(), t.log_end)).collect()
 }
 
 async fn open_log(config: &MirrorConfig) -> Result<Arc<dyn ChangeLog>> {
@@ -370,7 +366,7 @@ impl Supervisor {
         let mut tick = tokio::time::interval(STATUS_EVERY);
         loop {
             self.publish();
-            let drained = self.status.borrow().tables.values().all(|t| t.applied >= t.log_end || t.stopped.is_some());
+            let drained = self.status.borrow().tables.values().all(|t| t.is_current() || t.stopped.is_some());
             if drained {
                 return;
             }
@@ -506,6 +502,7 @@ fn describe(
     let mut status = TableStatus {
         topic: topic.to_owned(),
         log_end: captured.next_offsets.get(topic).copied().unwrap_or(0),
+        log_barrier: captured.barriers.get(id).copied().unwrap_or(0),
         phase: TablePhase::Streaming,
         ..TableStatus::default()
     };
@@ -523,6 +520,7 @@ fn describe(
 fn describe_report(status: &mut TableStatus, report: &TableProgressReport) {
     if let Some(checkpoint) = &report.coordinator.checkpoint {
         status.applied = checkpoint.next(&status.topic, 0).unwrap_or(0);
+        status.applied_barrier = checkpoint.barrier;
         status.applied_ts_us = checkpoint.source_ts_us;
     }
     status.snapshot_id = report.coordinator.snapshot;

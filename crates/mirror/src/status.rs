@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 /// The state of a mirror at one moment.
 ///
-/// Everything in it was read at once: `source.position` and each table's `log_end` belong together, so that a reader who sees a
-/// position here and later a table's `applied` at or above this `log_end` knows that the table has every change up to that position.
+/// Everything in it was read at once: `source.position` and each table's `log_end` and `log_barrier` belong together, so that a reader
+/// who sees a position here and later a table's `applied` and `applied_barrier` at or above them
+/// ([`TableStatus::has_all_of`]) knows that the table has every change up to that position.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MirrorStatus {
     /// The process.
@@ -46,8 +47,14 @@ pub struct TableStatus {
     pub topic: String,
     /// The offset after the last record in the log.
     pub log_end: i64,
+    /// The number of the last barrier in the log: a truncation, a table made anew, another key; 0 if there is none.
+    #[serde(default)]
+    pub log_barrier: u64,
     /// The offset after the last record in the table.
     pub applied: i64,
+    /// The number of the last barrier that the table is behind.
+    #[serde(default)]
+    pub applied_barrier: u64,
     /// Commit time at the source of the last applied change, microseconds since the Unix epoch; 0 if none.
     pub applied_ts_us: i64,
     /// When the table was last committed, milliseconds since the Unix epoch; 0 if never.
@@ -65,6 +72,18 @@ pub struct TableStatus {
     /// It stopped because the source's table is gone; made anew there, it is followed again.
     #[serde(default)]
     pub dropped: bool,
+}
+
+impl TableStatus {
+    /// True if the table has all that the log had `then`. A truncation has no record of its own, but a barrier.
+    pub fn has_all_of(&self, then: &Self) -> bool {
+        self.applied >= then.log_end && self.applied_barrier >= then.log_barrier
+    }
+
+    /// True if the table has all that is in the log.
+    pub fn is_current(&self) -> bool {
+        self.has_all_of(self)
+    }
 }
 
 /// What is happening to a table.

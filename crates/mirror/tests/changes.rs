@@ -230,3 +230,28 @@ async fn a_key_that_a_foreign_key_deleted_and_that_comes_back_is_there_once() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_table_has_caught_up_when_it_is_empty_and_not_before() {
+    both("truncated", async |mut f| {
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY)"]).await;
+        let mirror = f.caught_up_mirror().await;
+        for round in 0..10 {
+            f.sql(&[&format!("INSERT INTO t VALUES ({round})")]).await;
+            caught_up(&mirror).await;
+            assert_eq!(f.mirrored("t").await, rows(&[&[&round.to_string()]]));
+            f.sql(&["TRUNCATE TABLE t"]).await;
+            caught_up(&mirror).await;
+            assert_eq!(f.mirrored("t").await, rows(&[]), "round {round}");
+        }
+        // A mirror that is asked to stop leaves no truncation behind that it had captured.
+        f.sql(&["INSERT INTO t VALUES (1)"]).await;
+        caught_up(&mirror).await;
+        f.sql(&["TRUNCATE TABLE t"]).await;
+        let (name, mut status) = (f.name("t"), mirror.watch());
+        status.wait_for(|s| s.tables[&name].log_barrier == 11).await.unwrap();
+        stop(mirror).await;
+        assert_eq!(f.mirrored("t").await, rows(&[]));
+    })
+    .await;
+}

@@ -64,16 +64,17 @@ where
             if at_end && reading.whole && position.is_some() {
                 reading.covered = position;
             }
-            if last_pass {
-                return Ok(Next::Stop);
-            }
             let open = reading.lanes.iter().any(|l| l.at > l.from);
             let barrier = self.parts.progress.barrier(reading.barrier.saturating_add(1));
             let at_barrier = |line: &BarrierLine| {
                 reading.lanes.iter().all(|l| line.offset(&l.topic, l.partition).is_none_or(|offset| l.at >= offset))
             };
-            if let Some(line) = barrier.filter(at_barrier) {
+            // At the end too, unless others would have to reach it first: nothing behind it has been read yet.
+            if let Some(line) = barrier.filter(at_barrier).filter(|_| !last_pass || reading.whole) {
                 return Ok(if open { Next::Cut } else { Next::Barrier(line) });
+            }
+            if last_pass {
+                return Ok(Next::Stop);
             }
             let (rows, bytes) = self.parts.writer.open();
             // What was read, with rows in it or not, may be what the blocked lanes wait for.

@@ -80,8 +80,9 @@ impl CompactionPlan {
         let mut outputs = Vec::new();
         let result = self.write(&mut outputs).await;
         if result.is_err() {
-            for path in outputs.iter().flat_map(Output::paths) {
-                self.table.catalog().delete_quietly(path).await;
+            let paths: Vec<String> = outputs.iter().flat_map(Output::paths).map(str::to_owned).collect();
+            for path in paths {
+                self.table.catalog().delete_quietly(&path).await;
             }
         }
         result

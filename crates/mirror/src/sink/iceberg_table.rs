@@ -198,9 +198,6 @@ impl MirrorTable for MirroredTable {
                 commit = commit.with_truncate();
             }
             Change::Barrier(_) => {}
-            Change::Rewrite(_) => {
-                return Err(SwapError::Failed(Error::new(ErrorKind::Other, "rewrites of Iceberg tables are not written yet")));
-            }
         }
         match table.commit(&commit).await {
             Ok(table) => {

@@ -74,7 +74,7 @@ impl Applied {
             captured
                 .tables
                 .iter()
-                .all(|(name, then)| s.tables.get(name).is_some_and(|now| now.applied >= then.log_end || now.stopped.is_some()))
+                .all(|(name, then)| s.tables.get(name).is_some_and(|now| now.has_all_of(then) || now.stopped.is_some()))
         })
         .await
         .map(drop)
