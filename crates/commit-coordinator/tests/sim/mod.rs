@@ -503,7 +503,13 @@ impl Sim {
             }
             "table dropped" => self.table.foreign_drop(),
             "table replaced" => self.table.foreign_replacement(),
-            "branch rolled back" => self.table.foreign_rollback(),
+            "branch rolled back" => {
+                // A commit of the sink goes with it, not only what others did since.
+                while self.table.history().unwrap().last().is_some_and(|s| s.checkpoint.is_none()) {
+                    self.table.foreign_rollback();
+                }
+                self.table.foreign_rollback();
+            }
             "tag removed" => self.table.foreign_tag(TAG, None),
             "partition added silently" => self.log.add_partition_silently(),
             "foreign rows" => self.table.foreign_write(vec![("x".into(), "alien".into())], Vec::new()),
