@@ -155,6 +155,44 @@ fn a_delta_that_skips_deletes_is_written_again_once_others_have_changed_rows() {
 }
 
 #[test]
+fn a_rewrite_is_committed_alone_and_moves_nothing_whatever_it_says_of_the_log() {
+    let base = Checkpoint { touched: true, ..at(&[5, 7], 2) };
+    let telling = Claim {
+        after_barrier: 9,
+        schema_version: 9,
+        generation: 9,
+        source_ts_us: 99,
+        skips_deletes: true,
+        covered: Some(crate::span::Covered { position: "{}".into(), ts_us: 99 }),
+        ..Claim::rewrite()
+    };
+    for claim in [Claim::rewrite(), telling] {
+        assert_eq!(committed(decide(&base, &claim, &whole())), base);
+    }
+
+    let mut round = Round::new(&base);
+    assert_eq!(round.admit(&Claim::rewrite(), &whole()), Admission::Admitted);
+    let delta = Claim { after_barrier: 2, ..Claim::advance(vec![span(0, 5, 6)]) };
+    for next in [&delta, &Claim::rewrite()] {
+        assert_eq!(round.admit(next, &whole()), Admission::NextRound);
+    }
+    let mut round = Round::new(&base);
+    assert_eq!(round.admit(&delta, &whole()), Admission::Admitted);
+    assert_eq!(round.admit(&Claim::rewrite(), &whole()), Admission::NextRound);
+}
+
+#[test]
+fn a_rewrite_needs_the_log_to_be_the_same_but_nothing_of_what_it_holds() {
+    let other = LogView { log: "log-2".into(), ..whole() };
+    assert_eq!(refused(&decide(&at(&[5, 7], 0), &Claim::rewrite(), &other)), "log-replaced");
+    let more = log(&[(0, 9), (0, 9), (0, 9)]);
+    assert_eq!(refused(&decide(&at(&[5, 7], 0), &Claim::rewrite(), &more)), "partitions-changed");
+    // The delta that waits behind it has what the log has let go of.
+    let mut round = Round::new(&at(&[5, 7], 0));
+    assert_eq!(round.admit(&Claim::rewrite(), &log(&[(6, 9), (0, 9)])), Admission::Admitted);
+}
+
+#[test]
 fn claims_that_contradict_themselves_have_a_verdict_too() {
     let wrong = [
         Claim::advance(vec![]),
@@ -164,6 +202,8 @@ fn claims_that_contradict_themselves_have_a_verdict_too() {
         Claim::advance(vec![span(0, 5, 6), span(0, 6, 7)]),
         Claim::barrier(0, BarrierKind::Truncate, vec![span(0, 5, 5), span(1, 7, 7)]),
         Claim::barrier(1, BarrierKind::Truncate, vec![span(0, 5, 6), span(1, 7, 7)]),
+        Claim { spans: vec![span(0, 5, 5)], ..Claim::rewrite() },
+        Claim { spans: vec![span(0, 5, 6)], ..Claim::rewrite() },
         Claim { after_barrier: 7, ..Claim::barrier(1, BarrierKind::Truncate, vec![span(0, 5, 5), span(1, 7, 7)]) },
     ];
     for claim in wrong {

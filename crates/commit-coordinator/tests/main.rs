@@ -6,5 +6,6 @@ mod model;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod protocol;
+mod rewrites;
 mod seeds;
 mod sim;

@@ -2,7 +2,7 @@
 
 use super::parts::{SimTransport, World};
 use commit_coordinator::memory::{MemoryFiles, MemoryTable};
-use commit_coordinator::{Answer, Claim, Delta, Transport, WeakTransport};
+use commit_coordinator::{Claim, Delta, PendingAnswer, Transport, WeakTransport};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -30,12 +30,19 @@ impl Maintainer {
             return;
         }
         let delta = Arc::new(Delta { claim: Claim::rewrite(), files: Some(files) });
-        for _ in 0..3 {
-            let answer = self.offer(&delta).await;
-            if answer.is_some() && !world.one_in(8) {
+        for time in 0..3 {
+            if time > 0 {
+                world.note(format!("maintainer {} offers the same again", self.number));
+            }
+            let Some(answer) = self.offer(&delta).await else { continue };
+            if world.one_in(12) {
+                world.note(format!("maintainer {} CRASHES before its answer", self.number));
                 return;
             }
-            world.note(format!("maintainer {} offers the same again", self.number));
+            let answer = timeout(Duration::from_secs(3), answer).await;
+            if matches!(answer, Ok(Ok(_))) && !world.one_in(6) {
+                return;
+            }
         }
     }
 
@@ -57,12 +64,10 @@ impl Maintainer {
         MemoryFiles::rewrite(&live, run)
     }
 
-    /// Through the door of a coordinator that is still up; `None` if no answer comes.
-    async fn offer(&self, delta: &Arc<Delta<Files>>) -> Option<Answer> {
+    /// Through the door of a coordinator that is still up; `None` if there is none any more.
+    async fn offer(&self, delta: &Arc<Delta<Files>>) -> Option<PendingAnswer> {
         let doors = self.doors.iter().filter_map(|(number, door)| Some((*number, door.upgrade()?))).collect();
         let transport = SimTransport { doors: Arc::new(Mutex::new(doors)), world: Arc::clone(&self.world) };
-        let answer = transport.offer(Arc::clone(delta)).await.ok()?;
-        drop(transport);
-        timeout(Duration::from_secs(3), answer).await.ok()?.ok()
+        transport.offer(Arc::clone(delta)).await.ok()
     }
 }
