@@ -137,6 +137,28 @@ async fn a_truncate_of_an_idle_table_is_a_snapshot_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_that_is_asked_to_stop_passes_the_barriers_that_are_there_and_what_lies_between() {
+    let shop = Shop::new();
+    shop.log.append(0, MemoryKind::Create, "a", "1");
+    let (_never, goes_on) = watch::channel(false);
+    let (stop, stopping) = watch::channel(false);
+    let (coordinator, transport) = shop.coordinator(Shop::settings().0, goes_on);
+    let mut status = coordinator.status();
+    let worker = shop.worker(transport, Shop::settings().1);
+    let running = tokio::spawn(run_table(coordinator, worker, stopping));
+    applied(&mut status, 1, 0).await;
+    shop.log.barrier(BarrierKind::Truncate);
+    shop.log.append(0, MemoryKind::Create, "b", "2");
+    shop.log.barrier(BarrierKind::Truncate);
+    shop.log.append(0, MemoryKind::Create, "c", "3");
+    stop.send(true).unwrap();
+    let finished = running.await.unwrap().unwrap();
+    let checkpoint = finished.checkpoint.unwrap();
+    assert_eq!((checkpoint.barrier, checkpoint.next(TOPIC, 0)), (2, Some(3)));
+    assert_eq!(shop.rows(), [("c".into(), "3@1".into())]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn progress_without_rows_is_committed_alone_after_a_while_and_before_retention_reaches_it() {
     let shop = Shop::new();
     let (running, stop, mut status) = shop.run(Shop::settings());

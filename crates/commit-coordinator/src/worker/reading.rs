@@ -45,6 +45,10 @@ where
                 }
             }
             let last_pass = *stop.borrow();
+            if last_pass {
+                // A barrier may have come where no record did.
+                self.parts.progress.catch_up().await?;
+            }
             // A position is covered once every lane was read to a high watermark asked for after the position was known.
             let position = self.parts.progress.position();
             let (mut moved, mut at_end, mut blocked) = (false, true, Vec::new());
