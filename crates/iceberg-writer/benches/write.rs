@@ -1,4 +1,4 @@
-//! Rows per second into Parquet (collapse and encoding, no commit), and milliseconds per commit.
+//! Rows per second into Parquet (collapse and encoding, no commit), rows per second of a compaction, and milliseconds per commit.
 //!
 //! `cargo bench -p iceberg-writer --profile release`: ten columns, two texts of 60 characters, as in the measured hot path.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -144,6 +144,7 @@ async fn main() {
             );
         }
     }
+    compaction(open(Durability::Process, "compaction").await, &s, &appends, &mut rng).await;
     for (what, durability) in [("in memory", Durability::Process), ("on disk", Durability::Disk)] {
         let mut t = open(durability, what).await;
         let (mut commits, mut spans) = (Vec::new(), Vec::new());
@@ -161,4 +162,25 @@ async fn main() {
             println!("{what}: {name}: median {:.2} ms, p95 {:.2} ms", values[150], values[285]);
         }
     }
+}
+
+/// A table of 200,000 rows with fifty commits of 2,000 updates each: all are merged.
+async fn compaction(mut t: Table, s: &Arc<TableSchema>, base: &[(RecordBatch, Vec<Op>)], rng: &mut StdRng) {
+    let base = files(&t, s, ValueEncoding::Portable, base, NewRows::All).await;
+    t = t.commit_delta(base, [], None).await.unwrap();
+    for _ in 0..50 {
+        let updates = rows(s, rng, (0..2_000).map(|_| rng.random_range(0..200_000)).collect());
+        let f = files(&t, s, ValueEncoding::Portable, &[(updates, vec![Op::Update; 2_000])], NewRows::Unknown).await;
+        t = t.commit_delta(f, [], None).await.unwrap();
+    }
+    let mut best = f64::MAX;
+    for _ in 0..5 {
+        let plan = t.plan_compaction(&CompactionConfig::default()).await.unwrap().unwrap();
+        let begun = Instant::now();
+        let f = plan.run().await.unwrap();
+        best = best.min(begun.elapsed().as_secs_f64());
+        println!("compaction: {} files become {}, {} rows dropped", f.stats().files_before, f.stats().files_after, f.stats().rows_dropped);
+        f.discard(&t).await;
+    }
+    println!("compaction: {:9.0} rows/s written, {:.0} ns/row", 200_000.0 / best, best * 1e9 / 200_000.0);
 }
