@@ -179,7 +179,12 @@ async fn compaction(mut t: Table, s: &Arc<TableSchema>, base: &[(RecordBatch, Ve
         let begun = Instant::now();
         let f = plan.run().await.unwrap();
         best = best.min(begun.elapsed().as_secs_f64());
-        println!("compaction: {} files become {}, {} rows dropped", f.stats().files_before, f.stats().files_after, f.stats().rows_dropped);
+        println!(
+            "compaction: {} files become {}, {} rows dropped",
+            f.stats().files_before,
+            f.stats().files_after,
+            f.stats().rows_dropped
+        );
         f.discard(&t).await;
     }
     println!("compaction: {:9.0} rows/s written, {:.0} ns/row", 200_000.0 / best, best * 1e9 / 200_000.0);

@@ -6,9 +6,7 @@ use commit_coordinator::{
     COMMIT_ID_PROPERTY, Change, Checkpoint, Error, ErrorKind, Head, Lineage, MirrorTable, Operation, Result, SnapshotView,
     SwapError, checkpoint_tag, trace,
 };
-use iceberg_writer::{
-    Catalog, Commit, CommitError, DeltaFiles, ErrorKind as TableErrorKind, RewriteFiles, Table, TableName,
-};
+use iceberg_writer::{Catalog, Commit, CommitError, DeltaFiles, ErrorKind as TableErrorKind, RewriteFiles, Table, TableName};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
