@@ -13,6 +13,7 @@ mod key;
 mod lineage;
 mod manifests;
 mod metrics;
+mod orphans;
 mod scan;
 mod schema;
 mod storage;

@@ -162,6 +162,33 @@ impl Drop for Pending {
     }
 }
 
+/// Files of a folder that were last written before this time, milliseconds since the Unix epoch; none if there is no such folder.
+pub(crate) async fn files_older_than(location: String, before_ms: i64) -> crate::Result<Vec<String>> {
+    let listed = blocking(move || {
+        let folder = local_path(&location)?;
+        let list = |e| failed("list", &folder, e);
+        let entries = match fs::read_dir(&folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(list)?,
+        };
+        let mut old = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(list)?;
+            let metadata = match entry.metadata() {
+                // It was deleted, or has got its name, meanwhile.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata.map_err(list)?,
+            };
+            let written = metadata.modified().map_err(list)?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            if metadata.is_file() && i64::try_from(written.as_millis()).is_ok_and(|ms| ms < before_ms) {
+                old.push(format!("{location}/{}", entry.file_name().to_string_lossy()));
+            }
+        }
+        Ok(old)
+    });
+    listed.await.map_err(|e| Error::iceberg("looking for orphaned files", e))
+}
+
 /// Flushes folders, so that the names of the files in them survive a power cut.
 pub(crate) async fn sync_folders(locations: Vec<String>) -> crate::Result<()> {
     let flushed = blocking(move || locations.iter().try_for_each(|l| sync_folder(&local_path(l)?))).await;

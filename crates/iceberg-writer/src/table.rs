@@ -43,6 +43,7 @@ pub(crate) type Recent = BTreeMap<String, Arc<Vec<DataFile>>>;
 pub(crate) struct Rhythm {
     pub commits: AtomicU64,
     pub swept_ms: AtomicI64,
+    pub orphans_ms: AtomicI64,
     /// A sweep is under way.
     pub sweeping: AtomicBool,
 }

@@ -25,6 +25,10 @@ pub struct Upkeep {
     pub delete_after: Duration,
     /// How often such files are looked for. 1 min.
     pub sweep_every: Duration,
+    /// Files that nothing names are deleted once they are so old: an attempt to commit them may still be under way until then. 24 h.
+    pub orphans_after: Duration,
+    /// How often such files are looked for, first after [`sweep_every`](Self::sweep_every). 6 h.
+    pub orphans_every: Duration,
     /// Older versions of the metadata file to keep: `write.metadata.previous-versions-max` of new tables. 20.
     pub metadata_versions: usize,
 }
@@ -38,6 +42,8 @@ impl Default for Upkeep {
             keep_for: Duration::from_secs(3600),
             delete_after: Duration::from_secs(3600),
             sweep_every: Duration::from_secs(60),
+            orphans_after: Duration::from_secs(24 * 3600),
+            orphans_every: Duration::from_secs(6 * 3600),
             metadata_versions: 20,
         }
     }
@@ -53,7 +59,7 @@ pub(crate) struct Expiry {
     pub files: Vec<Expired>,
 }
 
-fn ms(d: Duration) -> i64 {
+pub(crate) fn ms(d: Duration) -> i64 {
     i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -145,12 +151,21 @@ impl Table {
         if !snapshots && !commits.is_multiple_of(METADATA_EVERY) || rhythm.sweeping.swap(true, Ordering::AcqRel) {
             return;
         }
+        let mut orphans = false;
         if snapshots {
             rhythm.swept_ms.store(now, Ordering::Relaxed);
+            let last = rhythm.orphans_ms.load(Ordering::Relaxed);
+            orphans = last == 0 || now.saturating_sub(last) >= ms(self.0.catalog.upkeep().orphans_every);
+            if orphans {
+                rhythm.orphans_ms.store(now, Ordering::Relaxed);
+            }
         }
         let table = self.clone();
         tokio::spawn(async move {
-            let result = if snapshots { table.sweep().await } else { table.sweep_metadata(now).await };
+            let mut result = if snapshots { table.sweep().await } else { table.sweep_metadata(now).await };
+            if orphans && result.is_ok() {
+                result = table.remove_orphans().await;
+            }
             table.0.rhythm.sweeping.store(false, Ordering::Release);
             if let Err(e) = result {
                 tracing::warn!(table = %table.name(), error = %e, "files that nobody names could not be deleted; they will be tried again");

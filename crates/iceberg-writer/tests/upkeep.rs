@@ -1,7 +1,7 @@
 //! Snapshots expire, manifests are merged, files go: and nothing that is still named.
 
 use crate::support::*;
-use iceberg_writer::{Commit, Table, Upkeep};
+use iceberg_writer::{Commit, NewRows, Table, Upkeep};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -201,4 +201,46 @@ async fn a_sweep_that_was_cut_off_is_taken_up_again() {
     let t = lake.reopened().await.load_table(t.name()).await.unwrap().unwrap();
     assert!(t.sweep().await.unwrap() > 20);
     assert_eq!(all(&t).await.len(), 30);
+}
+
+#[tokio::test]
+async fn files_that_nothing_names_go_after_a_day_and_all_others_stay() {
+    let (lake, s) = (Lake::with_upkeep(few()).await, id_data(&[0]));
+    let mut t = lake.table(&s).await;
+    let lost = files(&t, &s, &[batch(&s, &[plus(1, "never committed")])], NewRows::Unknown).await;
+    let (data, metadata) = (lake.files("-data.parquet")[0].parent().unwrap().to_path_buf(), lake.files(".json")[0].clone());
+    std::fs::write(data.join(".x.parquet.1.part"), "half a file of a process that was killed").unwrap();
+    std::fs::write(data.join("notes.txt"), "a stranger's").unwrap();
+    std::fs::copy(&metadata, metadata.with_file_name("00001-0193f1f0-7b1c-7000-8000-000000000001.metadata.json")).unwrap();
+    for i in 0..12 {
+        lake.clock.advance(Duration::from_secs(1));
+        t = span(&t, &s, &[plus(i, "x"), plus(0, "y")]).await;
+    }
+    let all_files = lake.files("").len();
+    lake.clock.advance(Duration::from_secs(23 * 3600));
+    assert_eq!(t.remove_orphans().await.unwrap(), 0, "they are not old enough");
+    lake.clock.advance(Duration::from_secs(2 * 3600));
+    // Some snapshots have expired and are not swept yet: their files are somebody's.
+    assert_eq!(t.remove_orphans().await.unwrap(), 4, "the two lost files, the draft and the metadata that lost its swap");
+    assert_eq!(lake.files("").len(), all_files - 4);
+    assert!(lake.files("notes.txt").len() == 1 && lost.data.iter().all(|f| !std::fs::exists(&f.file_path()[7..]).unwrap()));
+    let snapshots: Vec<i64> = t.metadata().snapshots().map(|s| s.snapshot_id()).collect();
+    for id in snapshots {
+        rows(t.scan().at_snapshot(id)).await;
+    }
+    t.sweep().await.unwrap();
+    assert_eq!(all(&t).await.len(), 12);
+}
+
+#[tokio::test]
+async fn what_another_table_left_in_the_folders_is_not_touched() {
+    let (lake, s) = (Lake::new().await, id_data(&[0]));
+    let t = span(&lake.table(&s).await, &s, &[plus(1, "all that is left of it")]).await;
+    assert!(lake.catalog.drop_table(t.name()).await.unwrap());
+    let before = lake.files("").len();
+    let new = lake.table(&s).await;
+    lake.clock.advance(Duration::from_secs(25 * 3600));
+    assert_eq!(new.remove_orphans().await.unwrap(), 0);
+    assert_eq!(lake.files("").len(), before + 1);
+    assert_eq!(all(&t).await, ["1|all that is left of it"]);
 }
