@@ -199,12 +199,13 @@ fn sync_folder(folder: &Path) -> iceberg::Result<()> {
     File::open(folder).and_then(|f| f.sync_all()).map_err(|e| failed("flush", folder, e))
 }
 
-fn create_folders(folder: &Path, durability: Durability) -> iceberg::Result<()> {
-    let missing: Vec<&Path> = folder.ancestors().take_while(|f| !f.exists()).collect();
+/// Makes a folder and those above it; their names are on the disk before anything in it is.
+pub(crate) fn create_folders(folder: &Path, durability: Durability) -> iceberg::Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|f| !f.as_os_str().is_empty() && !f.exists()).collect();
     fs::create_dir_all(folder).map_err(|e| failed("create", folder, e))?;
     if durability == Durability::Disk {
         for parent in missing.iter().filter_map(|f| f.parent()) {
-            sync_folder(parent)?;
+            sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
         }
     }
     Ok(())

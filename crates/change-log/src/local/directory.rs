@@ -28,7 +28,7 @@ struct Meta {
 impl Directory {
     /// Makes the directory if needed, locks it, reads or writes its identity.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        fs::create_dir_all(path).map_err(|e| io_error("cannot make the directory of the log", path, e))?;
+        create(path)?;
         let lock = lock(path)?;
         let meta_path = path.join(META);
         let id = match fs::read(&meta_path) {
@@ -75,6 +75,16 @@ impl Drop for Directory {
         // Closing the file is not enough: a process that is just being started has it as well until it runs its program.
         let _ = rustix::fs::flock(&self.lock, rustix::fs::FlockOperation::Unlock);
     }
+}
+
+/// Makes the directory and those above it; their names are on the disk before anything in it is.
+fn create(path: &Path) -> Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists()).collect();
+    fs::create_dir_all(path).map_err(|e| io_error("cannot make the directory of the log", path, e))?;
+    for parent in missing.iter().filter_map(|p| p.parent()) {
+        sync(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    }
+    Ok(())
 }
 
 fn read_meta(path: &Path, bytes: &[u8]) -> Result<Uuid> {

@@ -1,6 +1,7 @@
 //! The catalog's database: opening it, and what its errors mean.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::{Durability, create_folders};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::path::Path;
@@ -10,7 +11,8 @@ use std::time::Duration;
 /// reported is on the disk.
 pub(super) async fn open(path: &Path, busy_timeout: Duration, full_sync: bool) -> Result<SqlitePool> {
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|e| crate::storage::io_error("create", folder, e))?;
+        let durability = if full_sync { Durability::Disk } else { Durability::Process };
+        create_folders(folder, durability).map_err(|e| Error::iceberg("making the catalog's folder", e))?;
     }
     let options = SqliteConnectOptions::new()
         .filename(path)

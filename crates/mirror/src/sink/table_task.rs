@@ -13,6 +13,7 @@ use commit_coordinator::{
     Coordinator, CoordinatorSettings, CoordinatorStatus, Environment, Refusal, SystemEnvironment, Worker, WorkerParts,
     WorkerSettings, run_table,
 };
+use futures::FutureExt;
 use iceberg_writer::{Catalog, CompactionConfig, TableName, TableOptions};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,11 +44,24 @@ pub(crate) struct TableHandle {
 }
 
 impl TableHandle {
-    /// Waits until the table has stopped, which it was asked to.
+    /// Waits until the table has stopped, which it was asked to; how is in the report.
     pub(crate) async fn join(self) {
-        // A panic is a fault of ours; the report then says that the table never finished.
         drop(self.task.await);
     }
+}
+
+/// The outcome; a panic is a fault of ours, and one table's alone.
+async fn guarded(table: &TableId, run: impl Future<Output = Result<()>>) -> Result<()> {
+    std::panic::AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(Error::new(
+            ErrorKind::Other,
+            format!(
+                "the table {table} was stopped by a fault of the program ({})\n  → nothing is lost: start again, and report what it says",
+                text.unwrap_or("a panic without a message")
+            ),
+        ))
+    })
 }
 
 /// What a table's task works with.
@@ -71,7 +85,7 @@ impl TableTask {
         let (send, report) = watch::channel(TableProgressReport::default());
         let task = tokio::spawn(async move {
             let table = self.source_table.clone();
-            if let Err(e) = self.run(&send).await {
+            if let Err(e) = guarded(&table, self.run(&send)).await {
                 tracing::error!(%table, error = %e, "table stopped");
                 send.send_modify(|r| r.stopped = Some((e.kind(), e.to_string())));
             }
@@ -297,4 +311,21 @@ fn wrap(e: commit_coordinator::Error) -> Error {
         _ => ErrorKind::Other,
     };
     Error::new(kind, e.to_string()).with_source(e)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_stops_its_table_and_says_so() {
+        let table = TableId::new("shop", "orders");
+        for fault in ["index 3 is out of bounds", "of 7"] {
+            let stopped = guarded(&table, async { panic!("{fault}") }).await.unwrap_err();
+            let said = stopped.to_string();
+            assert!(stopped.kind() == ErrorKind::Other && said.contains("shop.orders") && said.contains(fault), "{said}");
+        }
+        guarded(&table, async { Ok(()) }).await.unwrap();
+    }
 }
