@@ -169,7 +169,8 @@ async fn compaction(mut t: Table, s: &Arc<TableSchema>, base: &[(RecordBatch, Ve
     let base = files(&t, s, ValueEncoding::Portable, base, NewRows::All).await;
     t = t.commit_delta(base, [], None).await.unwrap();
     for _ in 0..50 {
-        let updates = rows(s, rng, (0..2_000).map(|_| rng.random_range(0..200_000)).collect());
+        let ids = (0..2_000).map(|_| rng.random_range(0..200_000)).collect();
+        let updates = rows(s, rng, ids);
         let f = files(&t, s, ValueEncoding::Portable, &[(updates, vec![Op::Update; 2_000])], NewRows::Unknown).await;
         t = t.commit_delta(f, [], None).await.unwrap();
     }
