@@ -205,7 +205,7 @@ impl MysqlSourceConfigBuilder {
         idle_position_interval(interval: Duration) => idle_position_interval = interval;
         /// How long a connection may take (`connect.timeout.ms`); 30 s if not set.
         connect_timeout(timeout: Duration) => connect_timeout = timeout;
-        /// How long a lost server is tried again before the source gives up; 5 min if not set.
+        /// How long a lost server, or whatever else fails on it, is tried again before the source gives up; 5 min if not set.
         reconnect_limit(limit: Duration) => reconnect_limit = limit;
         /// The clock for processing times and snapshot rows.
         clock(clock: Clock) => clock = clock;

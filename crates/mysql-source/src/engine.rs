@@ -4,6 +4,7 @@ use crate::chunk::{Chunk, ChunkFailure, ChunkRange, Watermark, at_or_after};
 use crate::config::{MysqlSourceConfig, SnapshotMode};
 use crate::connection::Connection;
 use crate::event::EventReader;
+use crate::retry::{Failing, LogHealth};
 use crate::snapshot::{Described, Done, Found, Job, Jobs, Markers, Resume, ToDescribe, new_generation};
 use crate::snapshot_keyless::Keyless;
 use crate::stream::Stream;
@@ -41,8 +42,9 @@ pub(crate) struct Engine {
     sizes: BTreeMap<TableId, u64>,
     pub(crate) markers: Markers,
     last_batch: Instant,
-    /// Since when the server does not answer.
-    failing_since: Option<Instant>,
+    pub(crate) log_health: LogHealth,
+    /// Keyless tables whose reading was cut off.
+    pub(crate) keyless_failing: BTreeMap<usize, Failing>,
     started: bool,
 }
 
@@ -71,7 +73,8 @@ impl Engine {
             sizes: BTreeMap::new(),
             markers: Markers::default(),
             last_batch: Instant::now(),
-            failing_since: None,
+            log_health: LogHealth::new(),
+            keyless_failing: BTreeMap::new(),
             started: false,
         }
     }
@@ -92,7 +95,7 @@ impl Engine {
             }
             let split = self.stream.must_split();
             let held = &self.stream.out;
-            let full = split || (between && (held.bytes >= self.config.memory_bytes / 2 || held.rows >= self.config.batch_rows));
+            let full = split || (between && self.is_full());
             let idle_due = self.last_batch + self.config.idle_position_interval;
             // A new table is said before any position that is past its making: who waits for a position sees it.
             let whole =
@@ -146,10 +149,7 @@ impl Engine {
             let Some(log) = &mut self.log else { return Ok(()) };
             let event = self.reader.read(log.raw())?;
             self.stream.event(&event)?;
-            self.failing_since = None;
-            let held = &self.stream.out;
-            let full =
-                held.bytes >= self.config.memory_bytes / 2 || held.rows >= self.config.batch_rows || self.stream.must_split();
+            let full = self.is_full() || self.stream.must_split();
             let stop_here = self.stream.settled() && (full || self.has_business());
             // What is polled must be taken in: an event stays with the driver only as long as it was not asked for.
             if stop_here || self.stream.must_split() || n == EVENTS_AT_ONCE {
@@ -165,6 +165,12 @@ impl Engine {
         Ok(())
     }
 
+    /// As much is held as is handed on at once: the consumer is to take it first.
+    fn is_full(&self) -> bool {
+        let held = &self.stream.out;
+        held.bytes >= self.config.memory_bytes / 2 || held.rows >= self.config.batch_rows
+    }
+
     /// Something waits for the stream to come to a certain place.
     fn has_business(&self) -> bool {
         !self.waiting.is_empty() || self.keyless.is_some() || self.stream.watched > 0 || !self.stream.unread.is_empty()
@@ -174,43 +180,24 @@ impl Engine {
         match failure {
             LogFailure::Fatal(e) => Err(e),
             LogFailure::Lost(e) => {
-                tracing::warn!("the binary log was lost, connecting again: {e}");
                 self.log = None;
                 self.reader = EventReader::new();
-                let position = self.stream.rewind();
-                self.retry(Job::Log { position: self.without_row(position), kind: self.stream.kind }, e)
+                self.log_lost(e)
             }
         }
     }
 
-    /// A dump begins at a transaction, whatever was read of it.
-    fn without_row(&self, mut position: cdc_core::SourcePosition) -> cdc_core::SourcePosition {
-        position.log.row = 0;
-        position
-    }
-
-    /// Does a job again a moment later, unless the server has not answered for too long.
-    fn retry(&mut self, job: Job, error: Error) -> Result<()> {
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        let lasted = since.elapsed();
-        if error.kind() != ErrorKind::Unavailable || lasted >= self.config.reconnect_limit {
-            return Err(error);
-        }
-        let pause = (lasted / 2).clamp(Duration::from_millis(100), Duration::from_secs(5));
-        self.jobs.spawn_after(pause, job);
-        Ok(())
-    }
-
-    fn job_done(&mut self, done: Done) -> Result<()> {
-        self.jobs.keep(done.connection);
-        let found = match done.found {
+    fn job_done(&mut self, mut done: Done) -> Result<()> {
+        self.jobs.keep(done.connection.take());
+        let found = match std::mem::replace(&mut done.found, Ok(Found::Nothing)) {
             Ok(found) => found,
-            Err(e) => return self.retry(done.job, e),
+            Err(e) => return self.job_failed(done, e),
         };
         match found {
+            Found::Nothing => Ok(()),
             Found::Log(log) => {
                 tracing::info!("the binary log is read again");
-                self.failing_since = None;
+                self.log_health.connected(Instant::now(), done.failing, self.stream.position_now().log);
                 self.log = Some(*log);
                 Ok(())
             }
@@ -223,12 +210,10 @@ impl Engine {
                 }
                 Ok(())
             }
-            Found::Chunk { table, generation, read } => self.chunk_read(table, generation, read, done.job),
+            Found::Chunk { table, generation, read } => self.chunk_read(table, generation, read, done.job, done.failing),
             Found::End { table, generation, at } => {
-                if let Some(t) = self.stream.tables.get_mut(table)
-                    && t.generation.as_ref().is_some_and(|g| g.number == generation)
-                    && t.phase == Phase::Live
-                    && t.mark_wanted
+                if self.mark_is_wanted(table, generation)
+                    && let Some(t) = self.stream.tables.get_mut(table)
                 {
                     t.mark_wanted = at.is_some();
                     self.stream.watched += usize::from(at.is_some());
@@ -432,7 +417,14 @@ impl Engine {
         Ok(())
     }
 
-    fn chunk_read(&mut self, index: usize, generation: u64, read: Result<Chunk, ChunkFailure>, job: Job) -> Result<()> {
+    pub(crate) fn chunk_read(
+        &mut self,
+        index: usize,
+        generation: u64,
+        read: Result<Chunk, ChunkFailure>,
+        job: Job,
+        failing: Option<Failing>,
+    ) -> Result<()> {
         let wanted = self.stream.tables.get(index).is_some_and(|t| {
             t.phase == Phase::Live && t.window.is_some() && t.generation.as_ref().is_some_and(|g| g.number == generation)
         });
@@ -442,7 +434,6 @@ impl Engine {
         }
         match read {
             Ok(chunk) => {
-                self.failing_since = None;
                 self.waiting.push(Waiting { table: index, generation, until: chunk.high.clone(), what: Ok(chunk) });
                 Ok(())
             }
@@ -452,7 +443,7 @@ impl Engine {
                 Ok(())
             }
             // The window stays open: what it collected until the chunk is read again is still in the log.
-            Err(failure) => self.retry(job, failure.error),
+            Err(failure) => self.retry(job, failure.error, failing),
         }
     }
 

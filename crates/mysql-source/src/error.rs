@@ -76,6 +76,11 @@ pub(crate) fn server_code(error: &Driver) -> Option<u16> {
     }
 }
 
+/// The number of the server's own error behind one of ours.
+pub(crate) fn code_of(error: &Error) -> Option<u16> {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref::<Driver>()).and_then(server_code)
+}
+
 /// What a driver error means, `doing` something (`reading the schema`) on the server.
 pub(crate) fn explain(config: &MysqlSourceConfig, doing: &str, error: Driver) -> Error {
     let address = config.address();

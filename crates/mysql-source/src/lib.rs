@@ -23,6 +23,7 @@ mod position;
 mod preflight;
 mod preflight_tables;
 mod reader;
+mod retry;
 mod rows_event;
 mod schema_read;
 mod snapshot;

@@ -1,0 +1,59 @@
+//! What goes wrong for long, or comes in sizes, names and moments that are not everyday.
+
+use crate::support::{Follower, both, config, run};
+use cdc_core::{ChangeSource, Error, ErrorKind};
+use mysql_source::MysqlSource;
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_can_never_be_read_ends_the_source_though_others_change_meanwhile() {
+    both("unreadable", async |server, database, mut admin| {
+        run(
+            &mut admin,
+            &[
+                "CREATE TABLE broken (id INT PRIMARY KEY)",
+                "INSERT INTO broken VALUES (1)",
+                "CREATE TABLE busy (id INT PRIMARY KEY AUTO_INCREMENT)",
+                "ALTER TABLE broken DISCARD TABLESPACE",
+            ],
+        )
+        .await;
+        let config = config(&server, database).reconnect_limit(Duration::from_secs(2)).build().unwrap();
+        let mut source = MysqlSource::start(config, Default::default()).await.unwrap();
+        let start = Instant::now();
+        let error: Error = loop {
+            assert!(start.elapsed() < Duration::from_secs(30), "it is tried for ever");
+            run(&mut admin, &["INSERT INTO busy VALUES ()"]).await;
+            if let Ok(Err(e)) = tokio::time::timeout(Duration::from_millis(20), source.next()).await {
+                break e;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().starts_with(&format!("reading {database}.broken failed on ")), "{error}");
+        assert!(start.elapsed() >= Duration::from_secs(2), "it was given up after {:?}", start.elapsed());
+        run(&mut admin, &["DROP TABLE broken"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_dropped_before_its_creates_were_known_to_be_new_does_not_end_the_source() {
+    both("gone_early", async |server, database, mut admin| {
+        run(&mut admin, &["CREATE TABLE t (id INT PRIMARY KEY)", "CREATE TABLE other (id INT PRIMARY KEY AUTO_INCREMENT)"]).await;
+        let limit = Duration::from_millis(500);
+        let mut follower = Follower::start(&server, database, |c| c.reconnect_limit(limit)).await;
+        follower.catch_up().await;
+        follower.copy.state.marks.retain(|(table, _)| table.table != "t");
+        run(&mut admin, &["DROP TABLE t"]).await;
+        follower.restart().await;
+        let start = Instant::now();
+        while start.elapsed() < limit * 4 {
+            run(&mut admin, &["INSERT INTO other VALUES ()"]).await;
+            follower.catch_up().await;
+        }
+        let stop = follower.table("t").stop.clone().expect("t goes on");
+        assert!(stop.contains("it was dropped"), "{stop}");
+        follower.assert_equals().await;
+    })
+    .await;
+}
