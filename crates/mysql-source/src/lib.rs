@@ -19,6 +19,7 @@ mod event_body;
 mod foreign_keys;
 mod geometry;
 mod json;
+mod names;
 mod position;
 mod preflight;
 mod preflight_tables;

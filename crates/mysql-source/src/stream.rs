@@ -7,6 +7,7 @@ use crate::decode_error::DecodeError;
 use crate::error::{problem, shell_word};
 use crate::event::{Event, EventHeader};
 use crate::event_body::EventBody;
+use crate::names::NameCase;
 use crate::position::uuid_text;
 use crate::rows_event::{RowsEvent, RowsKind};
 use crate::stream_log::widen;
@@ -29,7 +30,7 @@ pub(crate) struct Stream {
     pub(crate) position: SourcePosition,
     pub(crate) tables: Vec<Captured>,
     names: HashMap<TableId, usize>,
-    fold_case: bool,
+    pub(crate) name_case: NameCase,
     maps: HashMap<u64, Mapped>,
     pub(crate) transaction: Option<Transaction>,
     /// Row changes of the next transaction that were handed on before.
@@ -90,7 +91,7 @@ impl Transaction {
 }
 
 impl Stream {
-    pub(crate) fn new(config: MysqlSourceConfig, kind: ServerKind, position: SourcePosition, fold_case: bool) -> Self {
+    pub(crate) fn new(config: MysqlSourceConfig, kind: ServerKind, position: SourcePosition, name_case: NameCase) -> Self {
         let mut position = position;
         let skip = std::mem::take(&mut position.log.row);
         let (expected_creation, not_before) = expected_log(&position);
@@ -103,7 +104,7 @@ impl Stream {
             position,
             tables: Vec::new(),
             names: HashMap::new(),
-            fold_case,
+            name_case,
             maps: HashMap::new(),
             transaction: None,
             skip,
@@ -120,28 +121,16 @@ impl Stream {
     /// Adds a table; its index stays.
     pub(crate) fn add(&mut self, table: Captured) -> usize {
         let index = self.tables.len();
-        self.names.insert(self.folded(&table.id), index);
+        self.names.insert(self.name_case.folded(&table.id), index);
         self.tables.push(table);
         index
     }
 
-    /// Names that differ by case alone are one name on this server.
-    pub(crate) fn folds_case(&self) -> bool {
-        self.fold_case
-    }
-
-    fn folded(&self, id: &TableId) -> TableId {
-        match self.fold_case {
-            true => TableId::new(id.database.to_lowercase(), id.table.to_lowercase()),
-            false => id.clone(),
-        }
-    }
-
     /// The captured table of that name.
     pub(crate) fn index_of(&self, id: &TableId) -> Option<usize> {
-        match self.fold_case {
-            true => self.names.get(&self.folded(id)).copied(),
-            false => self.names.get(id).copied(),
+        match self.name_case {
+            NameCase::Told => self.names.get(id).copied(),
+            case => self.names.get(&case.folded(id)).copied(),
         }
     }
 

@@ -22,7 +22,7 @@ impl Stream {
             return self.statement_done();
         }
         let text = query.text();
-        match parse_statement(&text, query.database, Dialect::of(query, mariadb)) {
+        match self.name_case.as_stored(parse_statement(&text, query.database, Dialect::of(query, mariadb))) {
             Statement::Begin => {
                 self.begun();
                 return Ok(());
@@ -63,8 +63,12 @@ impl Stream {
             }
             Statement::Truncate(table) => self.truncated(&table)?,
             Statement::DropDatabase(database) => {
-                let tables: Vec<TableId> =
-                    self.tables.iter().filter(|t| self.same_database(&t.id.database, &database)).map(|t| t.id.clone()).collect();
+                let tables: Vec<TableId> = self
+                    .tables
+                    .iter()
+                    .filter(|t| self.name_case.is_same_database(&t.id.database, &database))
+                    .map(|t| t.id.clone())
+                    .collect();
                 self.gone(&tables, &[], "its database was dropped")?;
             }
             Statement::Data => self.unseen(
@@ -91,10 +95,6 @@ impl Stream {
             }
             _ => self.commit(),
         }
-    }
-
-    fn same_database(&self, a: &str, b: &str) -> bool {
-        a == b || (self.folds_case() && a.eq_ignore_ascii_case(b))
     }
 
     /// A table of this name is there now.

@@ -1,6 +1,6 @@
 //! What goes wrong for long, or comes in sizes, names and moments that are not everyday.
 
-use crate::support::{Follower, both, config, run};
+use crate::support::{Follower, Server, both, config, run};
 use cdc_core::{ChangeSource, Error, ErrorKind};
 use mysql_source::MysqlSource;
 use std::time::{Duration, Instant};
@@ -56,4 +56,46 @@ async fn a_table_that_was_dropped_before_its_creates_were_known_to_be_new_does_n
         follower.assert_equals().await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_captured_in_whichever_case_its_name_is_written_where_the_server_folds_names() {
+    for kind in ["mysql", "mariadb"] {
+        if std::env::var("ONLY").is_ok_and(|only| only != kind) {
+            continue;
+        }
+        let server = Server::start(kind, "source-lower", &["--set", "lower_case_table_names=1"]);
+        let mut admin = server.admin("").await;
+        run(&mut admin, &["DROP DATABASE IF EXISTS T_LOWER", "CREATE DATABASE T_Lower", "USE T_LOWER"]).await;
+        run(&mut admin, &["CREATE TABLE First (id INT PRIMARY KEY)", "INSERT INTO FIRST VALUES (1)"]).await;
+        let mut follower = Follower::caught_up(&server, "t_lower").await;
+        run(
+            &mut admin,
+            &[
+                "CREATE TABLE LATER (id INT PRIMARY KEY, v VARCHAR(9))",
+                "INSERT INTO Later VALUES (1, 'one')",
+                "CREATE TABLE T_LOWER.Source (id INT PRIMARY KEY)",
+                "INSERT INTO source VALUES (7)",
+                "RENAME TABLE SOURCE TO Moved",
+                "INSERT INTO First VALUES (2)",
+            ],
+        )
+        .await;
+        follower
+            .until("the new tables", |c| ["later", "moved"].iter().all(|t| c.tables.contains_key(&format!("t_lower.{t}"))))
+            .await;
+        follower.catch_up().await;
+        run(
+            &mut admin,
+            &["ALTER TABLE LaTer ADD COLUMN w INT", "INSERT INTO LATER VALUES (2, 'two', 2)", "TRUNCATE TABLE FIRST"],
+        )
+        .await;
+        follower.catch_up().await;
+        follower.assert_equals().await;
+        for table in ["first", "later", "moved"] {
+            assert_eq!(follower.table(table).stop, None, "{table}");
+        }
+        assert!(follower.copy.tables.keys().all(|name| *name == name.to_lowercase()), "{:?}", follower.copy.tables.keys());
+        run(&mut admin, &["DROP DATABASE T_LOWER"]).await;
+    }
 }
