@@ -332,9 +332,10 @@ pub(crate) async fn fetch(
     };
     match outcome.await {
         Ok(()) => {}
-        Err(e) if matches!(server_code(&e), Some(code::UNKNOWN_COLUMN | code::NO_SUCH_TABLE | code::TABLE_CHANGED)) => {
+        Err(e) if matches!(server_code(&e), Some(code::UNKNOWN_COLUMN | code::NO_SUCH_TABLE)) => {
             return Err(SelectFailure::Altered(conn.explain(&doing, e)));
         }
+        // Also that the table was rebuilt since the view was opened (MariaDB, error 1412): another view shows it.
         Err(e) => return Err(SelectFailure::Other(conn.explain(&doing, e))),
     }
     match failure {

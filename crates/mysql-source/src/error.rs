@@ -17,7 +17,6 @@ pub(crate) mod code {
     pub(crate) const NO_SUCH_TABLE: u16 = 1146;
     pub(crate) const PRIVILEGE_MISSING: u16 = 1227;
     pub(crate) const BINLOG_UNREADABLE: u16 = 1236;
-    pub(crate) const TABLE_CHANGED: u16 = 1412;
 }
 
 /// An error in the form of the command line: a headline, then indented lines; hints begin with an arrow.

@@ -1,7 +1,8 @@
 //! What goes wrong for long, or comes in sizes, names and moments that are not everyday.
 
-use crate::support::{Follower, Server, both, config, run};
+use crate::support::{Copy, Follower, Server, both, config, poll, run};
 use cdc_core::{ChangeSource, Error, ErrorKind};
+use mysql_async::prelude::Queryable;
 use mysql_source::MysqlSource;
 use std::time::{Duration, Instant};
 
@@ -98,4 +99,35 @@ async fn a_table_is_captured_in_whichever_case_its_name_is_written_where_the_ser
         assert!(follower.copy.tables.keys().all(|name| *name == name.to_lowercase()), "{:?}", follower.copy.tables.keys());
         run(&mut admin, &["DROP DATABASE T_LOWER"]).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_rebuilt_between_a_view_and_its_query_is_read_on() {
+    both("rebuilt", async |server, database, mut admin| {
+        run(&mut admin, &["CREATE TABLE t (id INT PRIMARY KEY, v INT)"]).await;
+        let values: Vec<String> = (0..4_000).map(|i| format!("({i}, {i})")).collect();
+        run(&mut admin, &[&format!("INSERT INTO t VALUES {}", values.join(","))]).await;
+        let mut follower = Follower::start(&server, database, |c| c.chunk_rows(1)).await;
+        let rows = |c: &Copy| c.state.generations.first().map_or(0, |g| g.rows);
+        follower.until("the first rows", |c| rows(c) > 0).await;
+        run(&mut admin, &["LOCK TABLES t WRITE"]).await;
+        let mut watcher = server.admin(database).await;
+        poll("the query that waits for the lock", async || {
+            let sql = format!(
+                "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'mirror' AND state LIKE 'Waiting for table%' \
+                 AND info LIKE '%`{database}`.`t`%'"
+            );
+            let waiting: u64 = watcher.query_first(sql).await.unwrap().unwrap();
+            (waiting > 0).then_some(())
+        })
+        .await;
+        // Nothing of it says in the log that rows or columns changed.
+        let rebuilt: Vec<mysql_async::Row> = admin.query("OPTIMIZE TABLE t").await.unwrap();
+        assert!(!rebuilt.is_empty());
+        run(&mut admin, &["UNLOCK TABLES", "UPDATE t SET v = -1 WHERE id % 100 = 0"]).await;
+        follower.catch_up().await;
+        assert_eq!(follower.table("t").stop, None);
+        follower.assert_equals().await;
+    })
+    .await;
 }
