@@ -39,6 +39,7 @@ pub(crate) struct Engine {
     pub(crate) keyless: Option<Keyless>,
     /// The stream stands still, at a place where a keyless table is read.
     pub(crate) paused: bool,
+    /// The bytes of a row: as the server estimates them, then as the last chunk had them.
     sizes: BTreeMap<TableId, u64>,
     pub(crate) markers: Markers,
     last_batch: Instant,
@@ -410,7 +411,7 @@ impl Engine {
         table.window = Some(Window::default());
         let bytes = (self.config.memory_bytes / 4 / self.config.snapshot_threads.max(1)).max(64 << 10);
         let row_bytes = usize::try_from(self.sizes.get(&table.id).copied().unwrap_or(1)).unwrap_or(usize::MAX).max(1);
-        let rows = self.config.chunk_rows.min((bytes / row_bytes).max(64));
+        let rows = self.config.chunk_rows.min((bytes / row_bytes).max(1));
         let range = ChunkRange { schema, last: Resume::of(generation).last, rows, bytes };
         let generation = generation.number;
         self.jobs.spawn(Job::Chunk { table: index, generation, range, emitted });
@@ -447,11 +448,11 @@ impl Engine {
         }
     }
 
-    /// Appends the chunks that the stream has passed.
+    /// Appends the chunks that the stream has passed, as long as there is room for them.
     fn place_chunks(&mut self) -> Result<()> {
         let mut at = 0;
         while let Some(waiting) = self.waiting.get(at) {
-            if !waiting.until.is_passed_by(&self.stream.position) {
+            if self.is_full() || !waiting.until.is_passed_by(&self.stream.position) {
                 at += 1;
                 continue;
             }
@@ -481,6 +482,9 @@ impl Engine {
                 return self.stream.stop(index, StopReason::UndecodableRow, &why, &[]);
             }
         };
+        if let Some(bytes) = chunk.bytes.checked_div(chunk.rows.rows()) {
+            self.sizes.insert(table.id.clone(), u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
         let Some(mut generation) = table.generation.clone() else { return Ok(()) };
         let mut resume = Resume::of(&generation);
         let first = resume.last.is_none().then(|| self.markers.first_row(&table.id));

@@ -131,3 +131,39 @@ async fn a_table_that_is_rebuilt_between_a_view_and_its_query_is_read_on() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_any_size_are_read_within_the_memory_that_is_given() {
+    both("large", async |server, database, mut admin| {
+        run(&mut admin, &["CREATE TABLE keyed (id INT PRIMARY KEY, v LONGBLOB)", "CREATE TABLE keyless (id INT, v LONGBLOB)"])
+            .await;
+        for id in 0..24 {
+            // Small rows first: what the first chunks are like says nothing of the others.
+            let size = if id < 8 { 10 } else { 1 << 20 };
+            run(&mut admin, &[&format!("INSERT INTO keyed VALUES ({id}, REPEAT('{}', {size}))", id % 10)]).await;
+        }
+        run(&mut admin, &["INSERT INTO keyless SELECT * FROM keyed"]).await;
+        let mut follower = Follower::start(&server, database, |c| c.memory_bytes(8 << 20)).await;
+        // Nobody takes what is read: the source comes to a rest.
+        let mut quiet = 0;
+        poll("a rest", async || {
+            let sql = format!(
+                "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'mirror' AND info LIKE '%`{database}`.`keyed`%'"
+            );
+            let busy: u64 = admin.query_first(sql).await.unwrap().unwrap();
+            quiet = if busy == 0 { quiet + 1 } else { 0 };
+            (quiet > 100).then_some(())
+        })
+        .await;
+        follower.catch_up().await;
+        assert!(follower.copy.largest < 8 << 20, "{} bytes were held at once", follower.copy.largest);
+        follower.assert_equals().await;
+        for table in ["keyed", "keyless"] {
+            let table = follower.table(table);
+            assert_eq!(table.ops, [('r', 24)].into());
+            // An eighth of the memory for each, reached with a row of 1 MiB.
+            assert!(table.largest < 5 << 19, "{} bytes were read at once", table.largest);
+        }
+    })
+    .await;
+}
