@@ -41,6 +41,12 @@ impl MysqlSource {
         require(&mut connection, &config).await?;
         let server = connection.server.clone();
         let name_case = NameCase::of_variable(connection.variable("lower_case_table_names").await?.as_deref());
+        let no_data = config.snapshot_mode == SnapshotMode::NoData;
+        // Without snapshots, rows that the log does not show matter only of tables that were made behind the place where it begins.
+        let old: BTreeSet<TableId> = match no_data && recovered.position.is_none() {
+            true => list_tables(&mut connection, &config).await?.into_iter().map(|t| t.table).collect(),
+            false => BTreeSet::new(),
+        };
         let position = match recovered.position.clone() {
             Some(position) => check_resumable(&mut connection, &config, position, false).await?,
             None => {
@@ -58,7 +64,8 @@ impl MysqlSource {
         for table in list_tables(&mut connection, &config).await? {
             if stream.index_of(&table.table).is_none() {
                 let mut new = Captured::new(table.table, Phase::Unread);
-                new.rows_wanted = config.snapshot_mode != SnapshotMode::NoData;
+                new.rows_wanted = !no_data;
+                new.perhaps_new = !old.contains(&new.id);
                 let index = stream.add(new);
                 stream.unread.push(index);
             }

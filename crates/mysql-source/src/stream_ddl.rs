@@ -107,7 +107,9 @@ impl Stream {
             None => self.add(Captured::new(id.clone(), Phase::Absent)),
         };
         let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
-        if if_not_exists && !table.gone && !matches!(table.phase, Phase::Absent) {
+        let new_at_the_start =
+            table.perhaps_new && !table.rows_wanted && matches!(table.phase, Phase::Unread | Phase::Pending { .. });
+        if if_not_exists && !table.gone && !matches!(table.phase, Phase::Absent) && !new_at_the_start {
             return Ok(());
         }
         table.rows_wanted = true;

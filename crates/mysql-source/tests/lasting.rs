@@ -3,7 +3,7 @@
 use crate::support::{Copy, Follower, Server, both, config, poll, run};
 use cdc_core::{ChangeSource, Error, ErrorKind};
 use mysql_async::prelude::Queryable;
-use mysql_source::MysqlSource;
+use mysql_source::{MysqlSource, SnapshotMode};
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,6 +164,45 @@ async fn rows_of_any_size_are_read_within_the_memory_that_is_given() {
             // An eighth of the memory for each, reached with a row of 1 MiB.
             assert!(table.largest < 5 << 19, "{} bytes were read at once", table.largest);
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_table_that_was_made_while_the_mirror_was_down_all_rows_come_also_without_snapshots() {
+    both("made_meanwhile", async |server, database, mut admin| {
+        run(&mut admin, &["CREATE TABLE old (id INT PRIMARY KEY)", "INSERT INTO old VALUES (1), (2)"]).await;
+        let config = config(&server, database).snapshot_mode(SnapshotMode::NoData).build().unwrap();
+        let mut source = MysqlSource::start(config.clone(), Default::default()).await.unwrap();
+        let mut copy = Copy::default();
+        copy.until(&mut source, "the columns", |c| c.tables.contains_key(&format!("{database}.old"))).await;
+        // What a program does that starts: nothing happens, and nothing is read.
+        run(&mut admin, &["CREATE TABLE IF NOT EXISTS old (id INT PRIMARY KEY)", "INSERT INTO old VALUES (3)"]).await;
+        let target = mysql_source::current_position(&config).await.unwrap();
+        copy.until(&mut source, "the row", |c| c.has_reached(&target)).await;
+        drop(source);
+        run(
+            &mut admin,
+            &[
+                "CREATE TABLE plain (id INT PRIMARY KEY)",
+                "INSERT INTO plain VALUES (1)",
+                "CREATE TABLE IF NOT EXISTS made (id INT PRIMARY KEY)",
+                "INSERT INTO made VALUES (1), (2)",
+                "CREATE TABLE IF NOT EXISTS made (id INT PRIMARY KEY)",
+                "INSERT INTO made VALUES (3)",
+                "CREATE TABLE IF NOT EXISTS old (id INT PRIMARY KEY)",
+            ],
+        )
+        .await;
+        let mut source = MysqlSource::start(config.clone(), copy.state.clone()).await.unwrap();
+        let whole =
+            |c: &Copy, name: &str| c.tables.get(&format!("{database}.{name}")).is_some_and(|t| t.ops.values().sum::<usize>() > 0);
+        copy.until(&mut source, "the rows of a table that was made", |c| whole(c, "plain")).await;
+        run(&mut admin, &["INSERT INTO made VALUES (4)"]).await;
+        let target = mysql_source::current_position(&config).await.unwrap();
+        copy.until(&mut source, "what was written since", |c| c.has_reached(&target) && whole(c, "made")).await;
+        let rows = |name: &str| copy.table(database, name).ops.values().sum::<usize>();
+        assert_eq!([rows("plain"), rows("made"), rows("old")], [1, 4, 1]);
     })
     .await;
 }
