@@ -251,7 +251,7 @@ fn wall_clock() -> Duration {
 }
 
 /// Any number in Debezium's range and above, so that two mirrors of one server seldom meet.
-fn random_server_id() -> u32 {
+pub(crate) fn random_server_id() -> u32 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u64(u64::from(std::process::id()));

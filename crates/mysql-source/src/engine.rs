@@ -102,7 +102,12 @@ impl Engine {
             let whole =
                 between && (full || !self.stream.tables.iter().any(|t| matches!(t.phase, Phase::Unread | Phase::Pending { .. })));
             let due = split || (whole && (!held.is_empty() || (self.stream.moved && Instant::now() >= idle_due)));
-            let read = !full && !self.paused;
+            if let Some(name) = self.stream.prepared.next_to_seek()
+                && let Some(before) = self.stream.transaction_start().cloned()
+            {
+                self.jobs.spawn(Job::Prepared { name, before });
+            }
+            let read = !full && !self.paused && !self.stream.prepared.is_sought();
             let tick = if self.stream.moved && whole && !due { idle_due } else { Instant::now() + Duration::from_secs(3600) };
             let Self { log, jobs, keyless, .. } = &mut self;
             let woken = tokio::select! {
@@ -153,7 +158,7 @@ impl Engine {
             let full = self.is_full() || self.stream.must_split();
             let stop_here = self.stream.settled() && (full || self.has_business());
             // What is polled must be taken in: an event stays with the driver only as long as it was not asked for.
-            if stop_here || self.stream.must_split() || n == EVENTS_AT_ONCE {
+            if stop_here || self.stream.must_split() || self.stream.prepared.is_sought() || n == EVENTS_AT_ONCE {
                 return Ok(());
             }
             let Some(log) = &mut self.log else { return Ok(()) };
@@ -222,6 +227,8 @@ impl Engine {
                 }
                 Ok(())
             }
+            Found::Prepared { name, tables } if self.stream.prepared.seeks(&name) => self.stream.prepared_found(tables.as_ref()),
+            Found::Prepared { .. } => Ok(()),
             Found::KeylessPlace { at, view } => self.keyless_place(at, view),
             Found::KeylessView { view, end } => self.keyless_view(view, &end),
         }

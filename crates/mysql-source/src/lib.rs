@@ -40,6 +40,7 @@ mod stream_table;
 #[cfg(test)]
 mod stream_tests;
 mod stream_undo;
+mod stream_xa;
 mod table_map;
 mod temporal;
 mod types;

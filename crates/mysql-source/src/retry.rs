@@ -95,6 +95,7 @@ impl Engine {
             Job::End { table, generation, .. } => self.mark_is_wanted(*table, *generation),
             Job::KeylessPlace | Job::KeylessView { .. } => self.keyless.is_some(),
             Job::Log { .. } => true,
+            Job::Prepared { name, .. } => self.stream.prepared.seeks(name),
         };
         if wanted { self.retry(done.job, error, done.failing) } else { Ok(()) }
     }

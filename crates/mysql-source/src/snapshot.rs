@@ -10,6 +10,7 @@ use crate::foreign_keys::{cascades_are_logged, cascading_keys};
 use crate::retry::Failing;
 use crate::schema_read::{TableRead, read_table};
 use crate::stream_log::{DumpStart, LogConnection};
+use crate::stream_xa::tables_of_prepared;
 use cdc_core::{Generation, GenerationState, LogCoordinate, Result, SnapshotMarker, SourcePosition, TableId, TableSchema};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ pub(crate) enum Found {
     KeylessView { view: Connection, end: LogCoordinate },
     /// A new connection to the log.
     Log(Box<LogConnection>),
+    /// The tables of an XA transaction that was prepared before; `None` if the log does not have it any more.
+    Prepared { name: String, tables: Option<BTreeSet<TableId>> },
     /// It was taken out.
     Nothing,
 }
@@ -81,6 +84,7 @@ pub(crate) enum Job {
     KeylessPlace,
     KeylessView { emitted: Watermark },
     Log { position: SourcePosition, kind: ServerKind },
+    Prepared { name: String, before: LogCoordinate },
 }
 
 impl Job {
@@ -93,6 +97,7 @@ impl Job {
             Self::End { .. } => "reading where a table's new rows begin",
             Self::KeylessPlace | Self::KeylessView { .. } => "looking for a moment in which to read a table without a key",
             Self::Log { .. } => "reading the binary log",
+            Self::Prepared { .. } => "looking for the tables of an XA transaction",
         }
     }
 }
@@ -208,6 +213,9 @@ async fn work(config: &MysqlSourceConfig, mut connection: Connection, job: Job) 
             Err(e) => Err(e),
         },
         Job::Log { position, kind } => reopen(config, *kind, position).await,
+        Job::Prepared { name, before } => tables_of_prepared(&mut connection, config, name, before)
+            .await
+            .map(|tables| Found::Prepared { name: name.clone(), tables }),
     };
     let connection = found.is_ok().then_some(connection);
     Done::new(found, connection, job)

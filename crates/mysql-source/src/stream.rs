@@ -14,6 +14,7 @@ use crate::stream_log::widen;
 use crate::stream_row_count::count_rows;
 use crate::stream_table::{Accumulator, Captured, Phase};
 use crate::stream_undo::Undo;
+use crate::stream_xa::{Half, Prepared};
 use crate::table_map::{ColumnLayout, TableMapEvent};
 use cdc_core::{
     Error, ErrorKind, IntervalSet, LogCoordinate, Origin, Result, SourceItem, SourcePosition, StopReason, TableId, TableStop,
@@ -33,6 +34,7 @@ pub(crate) struct Stream {
     pub(crate) name_case: NameCase,
     maps: HashMap<u64, Mapped>,
     pub(crate) transaction: Option<Transaction>,
+    pub(crate) prepared: Prepared,
     /// Row changes of the next transaction that were handed on before.
     skip: u64,
     /// The file and its end as far as it was read.
@@ -78,7 +80,8 @@ pub(crate) struct Transaction {
     pub(crate) undo: Undo,
     /// A commit ends it, not its first statement.
     begun: bool,
-    xa: bool,
+    /// It is (half of) an XA transaction.
+    xa: Option<Half>,
     /// Its statement has changed nothing, or not yet.
     pub(crate) without_effect: bool,
 }
@@ -107,6 +110,7 @@ impl Stream {
             name_case,
             maps: HashMap::new(),
             transaction: None,
+            prepared: Prepared::default(),
             skip,
             expected_creation,
             not_before,
@@ -177,6 +181,7 @@ impl Stream {
     /// The connection was lost: the open transaction will be read again, and what was read of it skipped.
     pub(crate) fn rewind(&mut self) -> SourcePosition {
         self.maps.clear();
+        self.prepared.forget_sought();
         let position = self.position_now();
         if let Some(t) = self.transaction.take() {
             self.skip = t.handed_on();
@@ -237,7 +242,7 @@ impl Stream {
                 let text = format!("{}-{}-{}", gtid.domain, header.server_id, gtid.number);
                 self.begin(header, before, origin, gtid.number, text, seconds(header), !gtid.is_standalone())?;
                 if let Some(t) = &mut self.transaction {
-                    t.xa |= gtid.is_xa();
+                    t.xa = gtid.is_xa().then(Half::default);
                     t.without_effect = gtid.is_unfinished_alter();
                 }
             }
@@ -254,7 +259,7 @@ impl Stream {
                 self.statement(query)?;
             }
             EventBody::Xid(_) => self.commit()?,
-            EventBody::XaPrepare { .. } => self.commit()?,
+            EventBody::XaPrepare { one_phase } => self.xa_prepared(*one_phase)?,
             EventBody::TableMap(map) => self.table_map(map)?,
             EventBody::Rows(rows) => self.rows(rows, before)?,
             EventBody::UnreadableRows { table_id, why } => self.unreadable_rows(*table_id, why)?,
@@ -357,7 +362,7 @@ impl Stream {
             bytes_before: self.out.bytes,
             undo: Undo::new(self.out.items.len(), skip > 0),
             begun,
-            xa: false,
+            xa: None,
             without_effect: false,
         });
         Ok(())
@@ -371,11 +376,13 @@ impl Stream {
     }
 
     /// The open transaction is (half of) an XA transaction.
-    pub(crate) fn begun_xa(&mut self) {
-        if let Some(t) = &mut self.transaction {
-            t.begun = true;
-            t.xa = true;
-        }
+    pub(crate) fn xa_half(&mut self) -> Option<&mut Half> {
+        self.transaction.as_mut().map(|t| t.xa.get_or_insert_default())
+    }
+
+    /// Where the open transaction begins.
+    pub(crate) fn transaction_start(&self) -> Option<&LogCoordinate> {
+        self.transaction.as_ref().map(|t| &t.start)
     }
 
     /// The open transaction ends with this statement, unless a commit is to follow.
@@ -478,6 +485,9 @@ impl Stream {
         };
         // How many they are is not told: one, whenever they are read.
         t.rows = t.rows.saturating_add(1);
+        if let Some(half) = &mut t.xa {
+            half.changes(&mapped.table);
+        }
         match target {
             Some(index) if t.rows > t.skip => self.stop(index, StopReason::UndecodableRow, why, &[]),
             _ => Ok(()),
@@ -495,6 +505,9 @@ impl Stream {
         {
             t.undo.touch(index, table);
         }
+        if let Some(half) = &mut t.xa {
+            half.changes(&mapped.table);
+        }
         let to_skip = t.skip.saturating_sub(t.rows);
         if to_skip > 0 {
             let rows = counted(mapped);
@@ -503,7 +516,7 @@ impl Stream {
             }
         }
         let Some(index) = live else { return Ok(counted(mapped)) };
-        if t.xa {
+        if t.xa.is_some() {
             self.stop(
                 index,
                 StopReason::UndecodableRow,

@@ -86,17 +86,6 @@ impl Stream {
         self.statement_done()
     }
 
-    fn xa(&mut self, text: &str) -> Result<()> {
-        let second = text.split_ascii_whitespace().nth(1).unwrap_or_default().to_ascii_uppercase();
-        match second.as_str() {
-            "START" | "BEGIN" | "END" => {
-                self.begun_xa();
-                Ok(())
-            }
-            _ => self.commit(),
-        }
-    }
-
     /// A table of this name is there now.
     fn created(&mut self, id: &TableId, if_not_exists: bool, ddl: &str) -> Result<()> {
         if is_system_database(&id.database) || !self.config.tables.matches(id) {

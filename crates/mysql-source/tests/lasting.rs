@@ -206,3 +206,60 @@ async fn of_a_table_that_was_made_while_the_mirror_was_down_all_rows_come_also_w
     })
     .await;
 }
+
+/// Prepares an XA transaction in a session of its own, which is to commit it.
+async fn prepared(server: &Server, database: &str, xid: &str, statement: &str) -> mysql_async::Conn {
+    let mut session = server.admin(database).await;
+    let [start, end, prepare] = ["START", "END", "PREPARE"].map(|verb| format!("XA {verb} '{xid}'"));
+    run(&mut session, &[&start, statement, &end, &prepare]).await;
+    session
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_prepared_before_their_table_was_captured_are_not_lost_without_a_word() {
+    both("prepared", async |server, database, mut admin| {
+        run(
+            &mut admin,
+            &[
+                "CREATE TABLE early (id INT PRIMARY KEY)",
+                "CREATE TABLE rolled (id INT PRIMARY KEY)",
+                "CREATE TABLE other (id INT PRIMARY KEY)",
+                "INSERT INTO early VALUES (1)",
+            ],
+        )
+        .await;
+        let mut first = prepared(&server, database, "t1", "INSERT INTO early VALUES (2)").await;
+        let mut second = prepared(&server, database, "t2", "INSERT INTO rolled VALUES (2)").await;
+        // The statement is to be looked for in more than one file.
+        run(&mut admin, &["FLUSH BINARY LOGS"]).await;
+        let mut follower = Follower::caught_up(&server, database).await;
+        run(&mut second, &["XA ROLLBACK 't2'"]).await;
+        run(&mut first, &["XA COMMIT 't1'"]).await;
+        run(&mut admin, &["INSERT INTO early VALUES (3)", "INSERT INTO other VALUES (3)", "INSERT INTO rolled VALUES (3)"]).await;
+        follower.catch_up().await;
+        let stop = follower.table("early").stop.clone().expect("its row 2 is lost without a word");
+        assert!(stop.contains("XA") && stop.contains("lakehouse resnapshot"), "{stop}");
+        for table in ["other", "rolled"] {
+            assert_eq!(follower.table(table).stop, None, "{table}");
+            assert_eq!(follower.table(table).ops, [('c', 1)].into(), "{table}");
+        }
+
+        // Prepared in the stream, while the table's columns and rows are being read.
+        run(&mut admin, &["CREATE TABLE late (id INT PRIMARY KEY)"]).await;
+        let mut third = prepared(&server, database, "t3", "INSERT INTO late VALUES (1)").await;
+        follower.restart().await;
+        follower.until("the new table", |c| c.tables.contains_key(&format!("{database}.late"))).await;
+        follower.catch_up().await;
+        run(&mut third, &["XA COMMIT 't3'"]).await;
+        run(&mut admin, &["INSERT INTO other VALUES (4)"]).await;
+        follower.catch_up().await;
+        follower.assert_equals().await;
+        let stop = follower.table("late").stop.clone().expect("late goes on");
+        assert!(stop.contains("XA"), "{stop}");
+        assert_eq!(follower.table("other").stop, None);
+        run(&mut admin, &["INSERT INTO other VALUES (5)"]).await;
+        follower.catch_up().await;
+        follower.assert_equals().await;
+    })
+    .await;
+}
