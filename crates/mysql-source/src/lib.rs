@@ -13,6 +13,7 @@ mod decode_buffers;
 mod decode_error;
 mod discover;
 mod engine;
+mod enum_lists;
 mod error;
 mod event;
 mod event_body;

@@ -430,6 +430,9 @@ impl Stream {
         }
         let table = TableId::new(map.database, map.table);
         let target = self.index_of(&table);
+        if let Some(index) = target {
+            self.take_lists(index, map)?;
+        }
         let mut mapped =
             Mapped { target, table, fingerprint: fingerprint.map(Into::into), layouts: map.columns().ok(), plan: None };
         if let Some(index) = target

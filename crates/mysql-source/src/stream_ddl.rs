@@ -3,6 +3,7 @@
 use crate::connection::ServerKind;
 use crate::ddl::{AlterClass, AlterTable, Dialect, PartitionMove, Statement, parse_statement};
 use crate::discover::is_system_database;
+use crate::enum_lists::is_same_type;
 use crate::event_body::Query;
 use crate::stream::Stream;
 use crate::stream_table::{Accumulator, Captured, Phase};
@@ -354,7 +355,7 @@ pub(crate) fn renumbered(old: &TableSchema, mut new: TableSchema) -> TableSchema
     new.version = old.version.saturating_add(1);
     let mut last = old.last_field_id;
     for column in &mut new.columns {
-        let same = old.columns.iter().find(|o| o.name == column.name && o.logical_type == column.logical_type);
+        let same = old.columns.iter().find(|o| o.name == column.name && is_same_type(&o.logical_type, &column.logical_type));
         column.field_id = match same {
             Some(same) => same.field_id,
             None => {

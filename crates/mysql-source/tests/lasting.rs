@@ -1,7 +1,7 @@
 //! What goes wrong for long, or comes in sizes, names and moments that are not everyday.
 
 use crate::support::{Copy, Follower, Server, both, config, poll, run};
-use cdc_core::{ChangeSource, Error, ErrorKind};
+use cdc_core::{ChangeSource, Error, ErrorKind, Value};
 use mysql_async::prelude::Queryable;
 use mysql_source::{MysqlSource, SnapshotMode};
 use std::time::{Duration, Instant};
@@ -260,6 +260,53 @@ async fn rows_that_were_prepared_before_their_table_was_captured_are_not_lost_wi
         run(&mut admin, &["INSERT INTO other VALUES (5)"]).await;
         follower.catch_up().await;
         follower.assert_equals().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_values_with_characters_of_four_bytes_are_those_of_the_log() {
+    both("emoji", async |server, database, mut admin| {
+        run(
+            &mut admin,
+            &[
+                // In most collations of MariaDB, characters of four bytes are all the same.
+                "CREATE TABLE t (id INT PRIMARY KEY, mood ENUM('😀', '?', 'ä😡z') DEFAULT 'ä😡z', tags SET('🍎', 'pear', '🍋')) \
+                 COLLATE utf8mb4_bin",
+                "INSERT INTO t VALUES (1, '😀', '🍎,pear')",
+            ],
+        )
+        .await;
+        let mut follower = Follower::caught_up(&server, database).await;
+        run(
+            &mut admin,
+            &[
+                "INSERT INTO t VALUES (2, 'ä😡z', '🍋'), (3, '?', '')",
+                "UPDATE t SET tags = 'pear,🍋' WHERE id = 1",
+                "DELETE FROM t WHERE id = 2",
+            ],
+        )
+        .await;
+        follower.catch_up().await;
+        assert_eq!(follower.table("t").stop, None);
+        follower.assert_equals().await;
+        let lists = |follower: &Follower| {
+            let schema = follower.table("t").schema.clone().unwrap();
+            [format!("{:?}", schema.columns[1].logical_type), format!("{:?}", schema.columns[2].logical_type)]
+        };
+        let told = [r#"Enum { values: ["😀", "?", "ä😡z"] }"#.to_owned(), r#"Set { values: ["🍎", "pear", "🍋"] }"#.to_owned()];
+        assert_eq!(lists(&follower), told);
+        assert_eq!(follower.table("t").schema.as_ref().unwrap().columns[1].default, Some(Value::String("ä😡z".to_owned())));
+        let version = follower.table("t").schema.as_ref().unwrap().version;
+        run(
+            &mut admin,
+            &["ALTER TABLE t MODIFY mood ENUM('😀', '?', 'ä😡z', '🐢') DEFAULT 'ä😡z'", "INSERT INTO t VALUES (4, '🐢', NULL)"],
+        )
+        .await;
+        follower.catch_up().await;
+        follower.assert_equals().await;
+        assert_eq!(follower.table("t").schema.as_ref().unwrap().version, version + 1);
+        assert_eq!(follower.table("t").stop, None);
     })
     .await;
 }
