@@ -44,8 +44,8 @@ pub(crate) struct Engine {
     pub(crate) markers: Markers,
     last_batch: Instant,
     pub(crate) log_health: LogHealth,
-    /// Keyless tables whose reading was cut off.
-    pub(crate) keyless_failing: BTreeMap<usize, Failing>,
+    /// Keyless tables whose reading was cut off, by index and by which reading of their columns it was.
+    pub(crate) keyless_failing: BTreeMap<(usize, u32), Failing>,
     started: bool,
 }
 

@@ -37,6 +37,7 @@ mod stream;
 mod stream_ddl;
 mod stream_log;
 mod stream_row_count;
+mod stream_stop;
 mod stream_table;
 #[cfg(test)]
 mod stream_tests;

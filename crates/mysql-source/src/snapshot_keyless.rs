@@ -51,10 +51,10 @@ impl Engine {
     pub(crate) fn keyless_step(&mut self) -> Result<()> {
         let Some(keyless) = &mut self.keyless else {
             if let Some(table) = self.keyless_queue.pop_front()
-                && self.stream.tables.get(table).is_some_and(|t| t.phase == Phase::Keyless)
+                && let Some(captured) = self.stream.tables.get(table).filter(|t| t.phase == Phase::Keyless)
             {
                 self.keyless = Some(Keyless { table, tries: 0, step: Step::Asking, held: None });
-                match self.keyless_failing.get(&table) {
+                match self.keyless_failing.get(&(table, captured.reading)) {
                     Some(failing) => self.jobs.spawn_after(*failing, Job::KeylessPlace),
                     None => self.jobs.spawn(Job::KeylessPlace),
                 }
@@ -163,7 +163,7 @@ impl Engine {
                     _ => None,
                 };
                 self.append_keyless(index, rows, true)?;
-                self.keyless_failing.remove(&index);
+                self.keyless_failing.retain(|(table, _), _| *table != index);
                 self.keyless = None;
                 self.paused = false;
                 Ok(())
@@ -178,14 +178,15 @@ impl Engine {
             Some(KeylessRows::End(Err(e))) => {
                 self.keyless = None;
                 self.paused = false;
-                let before = self.keyless_failing.get(&index).copied();
+                let reading = self.stream.tables.get(index).map_or(0, |t| t.reading);
+                let before = self.keyless_failing.get(&(index, reading)).copied();
                 // A long read that is cut off twice is no reason to give up.
                 let Some(failing) = Failing::once_more(before, Instant::now(), self.config.reconnect_limit, TRIES_OF_A_READ)
                 else {
                     return Err(e);
                 };
                 failing.tell("reading a table without a key", &e);
-                self.keyless_failing.insert(index, failing);
+                self.keyless_failing.insert((index, reading), failing);
                 if let Some(table) = self.stream.tables.get_mut(index) {
                     table.recreated = true;
                     self.begin_generation(index);

@@ -4,7 +4,6 @@ use crate::config::MysqlSourceConfig;
 use crate::connection::{ServerKind, quoted};
 use crate::decode::RowPlan;
 use crate::decode_error::DecodeError;
-use crate::error::{problem, shell_word};
 use crate::event::{Event, EventHeader};
 use crate::event_body::EventBody;
 use crate::names::NameCase;
@@ -16,10 +15,7 @@ use crate::stream_table::{Accumulator, Captured, Phase};
 use crate::stream_undo::Undo;
 use crate::stream_xa::{Half, Prepared};
 use crate::table_map::{ColumnLayout, TableMapEvent};
-use cdc_core::{
-    Error, ErrorKind, IntervalSet, LogCoordinate, Origin, Result, SourceItem, SourcePosition, StopReason, TableId, TableStop,
-    TransactionInfo,
-};
+use cdc_core::{IntervalSet, LogCoordinate, Origin, Result, SourceItem, SourcePosition, StopReason, TableId, TransactionInfo};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -38,8 +34,8 @@ pub(crate) struct Stream {
     /// Row changes of the next transaction that were handed on before.
     skip: u64,
     /// The file and its end as far as it was read.
-    file: Arc<str>,
-    end: u64,
+    pub(crate) file: Arc<str>,
+    pub(crate) end: u64,
     /// When the file was made, as its first event says; 0 before that came.
     file_created: u32,
     /// What a stream that goes on in this file must find as the file's time of creation.
@@ -559,42 +555,6 @@ impl Stream {
                 Ok(counted(mapped))
             }
         }
-    }
-
-    fn stop_undecodable(&mut self, index: usize, error: &DecodeError) -> Result<()> {
-        self.stop(index, StopReason::UndecodableRow, &format!("a row cannot be decoded: {error}"), &[])
-    }
-
-    /// The table cannot be followed any further; what was read of it before is handed on first. `ways`: what is to be done, before it
-    /// is read again.
-    pub(crate) fn stop(&mut self, index: usize, reason: StopReason, what: &str, ways: &[&str]) -> Result<()> {
-        let position = self.position_now();
-        let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
-        table.flush(&mut self.out)?;
-        table.phase = Phase::Stopped;
-        table.window = None;
-        table.new_creates_after = None;
-        let at = format!("at {} {}", self.file, self.end);
-        // Whatever is done, what came meanwhile was not taken in; but a table that is not there cannot be read.
-        let then = if ways.is_empty() { "" } else { "then " };
-        let again = format!("{then}read it again: lakehouse resnapshot {}", shell_word(&table.id.to_string()));
-        let again = (reason != StopReason::Dropped).then_some(again.as_str());
-        let ways: Vec<&str> = ways.iter().copied().chain(again).collect();
-        let message =
-            problem(ErrorKind::Unsafe, format!("{} is not followed any further", table.id), &[what, &at], &ways).to_string();
-        tracing::error!(table = %table.id, ?reason, "{message}");
-        self.out.items.push(SourceItem::Stop(TableStop { table: table.id.clone(), reason, message, position }));
-        Ok(())
-    }
-
-    /// An error that ends the source, at the present place of the log.
-    pub(crate) fn refuse(&self, what: &str, ways: &[&str]) -> Error {
-        problem(
-            ErrorKind::Unsafe,
-            format!("cannot go on with the binary log of {}", self.config.address()),
-            &[what, &format!("at {} {}", self.file, self.end)],
-            ways,
-        )
     }
 }
 
