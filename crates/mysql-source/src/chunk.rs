@@ -169,7 +169,7 @@ pub(crate) struct ChunkRange {
     pub(crate) last: Option<Vec<KeyValue>>,
     /// At most so many rows.
     pub(crate) rows: usize,
-    /// The chunk ends at the row with which its bytes reach this.
+    /// The chunk ends at the row with which the bytes that the server sent reach this: it may have one row, whatever its size.
     pub(crate) bytes: usize,
 }
 
@@ -181,6 +181,8 @@ pub(crate) struct Chunk {
     pub(crate) last: Option<Vec<KeyValue>>,
     /// There are rows beyond it.
     pub(crate) more: bool,
+    /// The bytes of the rows, as the server sent them.
+    pub(crate) bytes: usize,
     /// A stream that has passed this has passed all that the rows show, and more at most.
     pub(crate) high: Watermark,
 }
@@ -212,7 +214,7 @@ pub(crate) async fn read_chunk(conn: &mut Connection, range: &ChunkRange, emitte
         None => Watermark::Transactions(conn.visible_transactions().await?),
     };
     match read {
-        Ok((rows, last, more)) => Ok(Chunk { rows, last, more, high }),
+        Ok(Selected { rows, last, more, bytes }) => Ok(Chunk { rows, last, more, bytes, high }),
         Err(SelectFailure::Altered(error)) => {
             // What the stream has to pass to see the change: all that is in the log by now.
             let altered_before = match conn.server.kind {
@@ -267,11 +269,19 @@ impl SelectFailure {
     }
 }
 
-/// Reads the rows of a range; also the key of the last one, and whether there are more.
-pub(crate) async fn select(
-    conn: &mut Connection,
-    range: &ChunkRange,
-) -> Result<(RowBuffers, Option<Vec<KeyValue>>, bool), SelectFailure> {
+/// What a query gave.
+pub(crate) struct Selected<L> {
+    pub(crate) rows: RowBuffers,
+    /// The last row; `None` if there are none.
+    pub(crate) last: Option<L>,
+    /// There are rows beyond it.
+    pub(crate) more: bool,
+    /// The bytes of the rows, as the server sent them.
+    pub(crate) bytes: usize,
+}
+
+/// Reads the rows of a range; of the last one, the key.
+pub(crate) async fn select(conn: &mut Connection, range: &ChunkRange) -> Result<Selected<Vec<KeyValue>>, SelectFailure> {
     let schema = &range.schema;
     let key: Vec<&Column> = schema.key_columns().collect();
     let ordinals: Vec<&Column> = key.iter().copied().filter(|c| is_ordinal(c)).collect();
@@ -286,66 +296,92 @@ pub(crate) async fn select(
         range.rows.saturating_add(1),
     );
     let limit = Limit { rows: range.rows, bytes: range.bytes };
-    let (rows, values, more) = fetch(conn, schema, &sql, parameters, limit).await?;
-    let last = match values {
+    let Selected { rows, last, more, bytes } = fetch(conn, schema, &sql, parameters, limit).await?;
+    let last = match last {
         None => None,
         Some(values) => Some(key_of(schema, &key, &values).map_err(SelectFailure::Other)?),
     };
-    Ok((rows, last, more))
+    Ok(Selected { rows, last, more, bytes })
 }
 
 /// Where a read ends.
 pub(crate) struct Limit {
+    /// At this row. The query itself has one more at most.
     pub(crate) rows: usize,
+    /// At the row with which the bytes reach this.
     pub(crate) bytes: usize,
 }
 
-/// Runs a query and decodes its rows up to the limit; also the raw values of the last one, and whether there was more.
+impl Limit {
+    /// What the server may still send, behind so many rows of so many bytes and one more, is soon read over.
+    fn rest_is_small(&self, rows: usize, bytes: usize) -> bool {
+        let rest = self.rows.saturating_sub(rows);
+        rest.saturating_mul(bytes / rows.max(1)) <= self.bytes
+    }
+}
+
+/// Runs a query and decodes its rows up to the limit; of the last one, the raw values.
 pub(crate) async fn fetch(
     conn: &mut Connection,
     schema: &Arc<TableSchema>,
     sql: &str,
     parameters: Vec<Value>,
     limit: Limit,
-) -> Result<(RowBuffers, Option<Vec<Value>>, bool), SelectFailure> {
+) -> Result<Selected<Vec<Value>>, SelectFailure> {
     let doing = format!("reading {}", schema.table);
     let decoder = SnapshotRowDecoder::new(Arc::clone(schema));
     let mut buffers = RowBuffers::new(Arc::clone(schema)).map_err(|e| SelectFailure::Other(e.into()))?;
     let parameters = if parameters.is_empty() { Params::Empty } else { Params::Positional(parameters) };
     let mut failure = None;
-    let (mut last, mut more) = (None, false);
+    let (mut last, mut more, mut bytes) = (None, false, 0usize);
     let outcome = async {
         let mut result = conn.conn.exec_iter(sql, parameters).await?;
         while let Some(row) = result.next().await? {
-            if buffers.rows() >= limit.rows || (buffers.rows() % 64 == 63 && buffers.bytes() >= limit.bytes) {
+            if buffers.rows() >= limit.rows || bytes >= limit.bytes {
                 more = true;
+                if !limit.rest_is_small(buffers.rows(), bytes) {
+                    return Ok(true);
+                }
                 break;
             }
             let values = raw_values(row);
+            bytes = bytes.saturating_add(raw_bytes(&values));
             if let Err(e) = decoder.append_values(values.get(..schema.columns.len()).unwrap_or(&[]).iter(), &mut buffers) {
                 failure = Some(e);
                 break;
             }
             last = Some(values);
         }
-        result.drop_result().await
+        result.drop_result().await?;
+        Ok(false)
     };
     match outcome.await {
-        Ok(()) => {}
-        Err(e) if matches!(server_code(&e), Some(code::UNKNOWN_COLUMN | code::NO_SUCH_TABLE | code::TABLE_CHANGED)) => {
+        Ok(false) => {}
+        Ok(true) => conn.cut_off().await.map_err(SelectFailure::Other)?,
+        Err(e) if matches!(server_code(&e), Some(code::UNKNOWN_COLUMN | code::NO_SUCH_TABLE)) => {
             return Err(SelectFailure::Altered(conn.explain(&doing, e)));
         }
+        // Also that the table was rebuilt since the view was opened (MariaDB, error 1412): another view shows it.
         Err(e) => return Err(SelectFailure::Other(conn.explain(&doing, e))),
     }
     match failure {
         // The columns may have another type by now.
         Some(e) => Err(SelectFailure::Altered(e.into())),
-        None => Ok((buffers, last, more)),
+        None => Ok(Selected { rows: buffers, last, more, bytes }),
     }
 }
 
 fn raw_values(row: Row) -> Vec<Value> {
     row.unwrap_raw().into_iter().map(|v| v.unwrap_or(Value::NULL)).collect()
+}
+
+/// The bytes of a row, as the server sent it.
+fn raw_bytes(values: &[Value]) -> usize {
+    let bytes = |value: &Value| match value {
+        Value::Bytes(bytes) => bytes.len(),
+        _ => size_of::<u64>(),
+    };
+    values.iter().map(bytes).fold(0, usize::saturating_add)
 }
 
 /// Reads a whole table in the view that is open, and sends its rows in batches.
@@ -357,13 +393,16 @@ pub(crate) async fn read_all(
 ) -> Result<()> {
     let doing = format!("reading {}", schema.table);
     let decoder = SnapshotRowDecoder::new(Arc::clone(schema));
-    let mut buffers = RowBuffers::new(Arc::clone(schema))?;
+    let (mut buffers, mut held) = (RowBuffers::new(Arc::clone(schema))?, 0usize);
     let sql = format!("SELECT {} FROM {}", select_list(schema, &[]), table_name(schema));
     let failed = |e| crate::error::explain(&conn.config, &doing, e);
     let mut result = conn.conn.exec_iter(sql, Params::Empty).await.map_err(failed)?;
     while let Some(row) = result.next().await.map_err(failed)? {
-        decoder.append(&row, &mut buffers)?;
-        if buffers.rows() % 64 == 0 && buffers.bytes() >= bytes {
+        let values = raw_values(row);
+        held = held.saturating_add(raw_bytes(&values));
+        decoder.append_values(values.iter(), &mut buffers)?;
+        if held >= bytes {
+            held = 0;
             let full = std::mem::replace(&mut buffers, RowBuffers::new(Arc::clone(schema))?);
             if out.send(KeylessRows::Rows(full)).await.is_err() {
                 return Ok(());
@@ -463,6 +502,16 @@ mod tests {
         ];
         let text = serde_json::to_string(&key).unwrap();
         assert_eq!(serde_json::from_str::<Vec<KeyValue>>(&text).unwrap(), key);
+    }
+
+    #[test]
+    fn what_is_left_of_a_query_is_read_over_only_if_it_is_small() {
+        let limit = Limit { rows: 1_000, bytes: 8 << 20 };
+        assert!(limit.rest_is_small(1_000, 100_000), "nothing is left");
+        assert!(limit.rest_is_small(500, 4 << 20), "as much again");
+        assert!(!limit.rest_is_small(1, 10 << 20), "999 rows of 10 MiB");
+        let all = Limit { rows: usize::MAX, bytes: 8 << 20 };
+        assert!(!all.rest_is_small(10, 8 << 20), "nobody knows");
     }
 
     #[test]

@@ -205,7 +205,7 @@ impl MysqlSourceConfigBuilder {
         idle_position_interval(interval: Duration) => idle_position_interval = interval;
         /// How long a connection may take (`connect.timeout.ms`); 30 s if not set.
         connect_timeout(timeout: Duration) => connect_timeout = timeout;
-        /// How long a lost server is tried again before the source gives up; 5 min if not set.
+        /// How long a lost server, or whatever else fails on it, is tried again before the source gives up; 5 min if not set.
         reconnect_limit(limit: Duration) => reconnect_limit = limit;
         /// The clock for processing times and snapshot rows.
         clock(clock: Clock) => clock = clock;
@@ -251,7 +251,7 @@ fn wall_clock() -> Duration {
 }
 
 /// Any number in Debezium's range and above, so that two mirrors of one server seldom meet.
-fn random_server_id() -> u32 {
+pub(crate) fn random_server_id() -> u32 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u64(u64::from(std::process::id()));

@@ -106,6 +106,18 @@ impl Connection {
         self.conn.exec(sql, params).await.map_err(|e| explain(&self.config, doing, e))
     }
 
+    /// Ends the query under way, of which more rows would come, and its session with it; this is a new one.
+    pub(crate) async fn cut_off(&mut self) -> Result<()> {
+        let mut new = Self::open(&self.config).await?;
+        // A driver that drops a connection reads first what still comes over it. It may have ended by itself: then nothing comes.
+        let kill = format!("KILL {}", self.conn.id());
+        if let Err(e) = new.conn.query_drop(kill).await {
+            tracing::debug!("a query that is not needed any more was not ended: {e}");
+        }
+        *self = new;
+        Ok(())
+    }
+
     /// The value of a global variable; `None` if the server has none of that name.
     pub(crate) async fn variable(&mut self, name: &str) -> Result<Option<String>> {
         let rows = self.rows_with("reading server variables", "SHOW GLOBAL VARIABLES WHERE Variable_name = ?", (name,)).await;

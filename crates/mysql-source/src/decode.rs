@@ -463,7 +463,7 @@ fn check_metadata(
     Ok(())
 }
 
-fn collation(collations: &Option<crate::table_map::Collations>, n: usize) -> Option<&'static str> {
+pub(crate) fn collation(collations: &Option<crate::table_map::Collations>, n: usize) -> Option<&'static str> {
     collations.as_ref().and_then(|c| c.get(n)).and_then(|id| u16::try_from(id).ok()).and_then(charset::name_of_collation_id)
 }
 

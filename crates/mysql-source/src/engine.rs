@@ -4,6 +4,7 @@ use crate::chunk::{Chunk, ChunkFailure, ChunkRange, Watermark, at_or_after};
 use crate::config::{MysqlSourceConfig, SnapshotMode};
 use crate::connection::Connection;
 use crate::event::EventReader;
+use crate::retry::{Failing, LogHealth};
 use crate::snapshot::{Described, Done, Found, Job, Jobs, Markers, Resume, ToDescribe, new_generation};
 use crate::snapshot_keyless::Keyless;
 use crate::stream::Stream;
@@ -38,11 +39,13 @@ pub(crate) struct Engine {
     pub(crate) keyless: Option<Keyless>,
     /// The stream stands still, at a place where a keyless table is read.
     pub(crate) paused: bool,
+    /// The bytes of a row: as the server estimates them, then as the last chunk had them.
     sizes: BTreeMap<TableId, u64>,
     pub(crate) markers: Markers,
     last_batch: Instant,
-    /// Since when the server does not answer.
-    failing_since: Option<Instant>,
+    pub(crate) log_health: LogHealth,
+    /// Keyless tables whose reading was cut off, by index and by which reading of their columns it was.
+    pub(crate) keyless_failing: BTreeMap<(usize, u32), Failing>,
     started: bool,
 }
 
@@ -71,7 +74,8 @@ impl Engine {
             sizes: BTreeMap::new(),
             markers: Markers::default(),
             last_batch: Instant::now(),
-            failing_since: None,
+            log_health: LogHealth::new(),
+            keyless_failing: BTreeMap::new(),
             started: false,
         }
     }
@@ -92,13 +96,18 @@ impl Engine {
             }
             let split = self.stream.must_split();
             let held = &self.stream.out;
-            let full = split || (between && (held.bytes >= self.config.memory_bytes / 2 || held.rows >= self.config.batch_rows));
+            let full = split || (between && self.is_full());
             let idle_due = self.last_batch + self.config.idle_position_interval;
             // A new table is said before any position that is past its making: who waits for a position sees it.
             let whole =
                 between && (full || !self.stream.tables.iter().any(|t| matches!(t.phase, Phase::Unread | Phase::Pending { .. })));
             let due = split || (whole && (!held.is_empty() || (self.stream.moved && Instant::now() >= idle_due)));
-            let read = !full && !self.paused;
+            if let Some(name) = self.stream.prepared.next_to_seek()
+                && let Some(before) = self.stream.transaction_start().cloned()
+            {
+                self.jobs.spawn(Job::Prepared { name, before });
+            }
+            let read = !full && !self.paused && !self.stream.prepared.is_sought();
             let tick = if self.stream.moved && whole && !due { idle_due } else { Instant::now() + Duration::from_secs(3600) };
             let Self { log, jobs, keyless, .. } = &mut self;
             let woken = tokio::select! {
@@ -146,13 +155,10 @@ impl Engine {
             let Some(log) = &mut self.log else { return Ok(()) };
             let event = self.reader.read(log.raw())?;
             self.stream.event(&event)?;
-            self.failing_since = None;
-            let held = &self.stream.out;
-            let full =
-                held.bytes >= self.config.memory_bytes / 2 || held.rows >= self.config.batch_rows || self.stream.must_split();
+            let full = self.is_full() || self.stream.must_split();
             let stop_here = self.stream.settled() && (full || self.has_business());
             // What is polled must be taken in: an event stays with the driver only as long as it was not asked for.
-            if stop_here || self.stream.must_split() || n == EVENTS_AT_ONCE {
+            if stop_here || self.stream.must_split() || self.stream.prepared.is_sought() || n == EVENTS_AT_ONCE {
                 return Ok(());
             }
             let Some(log) = &mut self.log else { return Ok(()) };
@@ -165,6 +171,12 @@ impl Engine {
         Ok(())
     }
 
+    /// As much is held as is handed on at once: the consumer is to take it first.
+    fn is_full(&self) -> bool {
+        let held = &self.stream.out;
+        held.bytes >= self.config.memory_bytes / 2 || held.rows >= self.config.batch_rows
+    }
+
     /// Something waits for the stream to come to a certain place.
     fn has_business(&self) -> bool {
         !self.waiting.is_empty() || self.keyless.is_some() || self.stream.watched > 0 || !self.stream.unread.is_empty()
@@ -174,43 +186,24 @@ impl Engine {
         match failure {
             LogFailure::Fatal(e) => Err(e),
             LogFailure::Lost(e) => {
-                tracing::warn!("the binary log was lost, connecting again: {e}");
                 self.log = None;
                 self.reader = EventReader::new();
-                let position = self.stream.rewind();
-                self.retry(Job::Log { position: self.without_row(position), kind: self.stream.kind }, e)
+                self.log_lost(e)
             }
         }
     }
 
-    /// A dump begins at a transaction, whatever was read of it.
-    fn without_row(&self, mut position: cdc_core::SourcePosition) -> cdc_core::SourcePosition {
-        position.log.row = 0;
-        position
-    }
-
-    /// Does a job again a moment later, unless the server has not answered for too long.
-    fn retry(&mut self, job: Job, error: Error) -> Result<()> {
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        let lasted = since.elapsed();
-        if error.kind() != ErrorKind::Unavailable || lasted >= self.config.reconnect_limit {
-            return Err(error);
-        }
-        let pause = (lasted / 2).clamp(Duration::from_millis(100), Duration::from_secs(5));
-        self.jobs.spawn_after(pause, job);
-        Ok(())
-    }
-
-    fn job_done(&mut self, done: Done) -> Result<()> {
-        self.jobs.keep(done.connection);
-        let found = match done.found {
+    fn job_done(&mut self, mut done: Done) -> Result<()> {
+        self.jobs.keep(done.connection.take());
+        let found = match std::mem::replace(&mut done.found, Ok(Found::Nothing)) {
             Ok(found) => found,
-            Err(e) => return self.retry(done.job, e),
+            Err(e) => return self.job_failed(done, e),
         };
         match found {
+            Found::Nothing => Ok(()),
             Found::Log(log) => {
                 tracing::info!("the binary log is read again");
-                self.failing_since = None;
+                self.log_health.connected(Instant::now(), done.failing, self.stream.position_now().log);
                 self.log = Some(*log);
                 Ok(())
             }
@@ -223,12 +216,10 @@ impl Engine {
                 }
                 Ok(())
             }
-            Found::Chunk { table, generation, read } => self.chunk_read(table, generation, read, done.job),
+            Found::Chunk { table, generation, read } => self.chunk_read(table, generation, read, done.job, done.failing),
             Found::End { table, generation, at } => {
-                if let Some(t) = self.stream.tables.get_mut(table)
-                    && t.generation.as_ref().is_some_and(|g| g.number == generation)
-                    && t.phase == Phase::Live
-                    && t.mark_wanted
+                if self.mark_is_wanted(table, generation)
+                    && let Some(t) = self.stream.tables.get_mut(table)
                 {
                     t.mark_wanted = at.is_some();
                     self.stream.watched += usize::from(at.is_some());
@@ -236,6 +227,8 @@ impl Engine {
                 }
                 Ok(())
             }
+            Found::Prepared { name, tables } if self.stream.prepared.seeks(&name) => self.stream.prepared_found(tables.as_ref()),
+            Found::Prepared { .. } => Ok(()),
             Found::KeylessPlace { at, view } => self.keyless_place(at, view),
             Found::KeylessView { view, end } => self.keyless_view(view, &end),
         }
@@ -425,14 +418,21 @@ impl Engine {
         table.window = Some(Window::default());
         let bytes = (self.config.memory_bytes / 4 / self.config.snapshot_threads.max(1)).max(64 << 10);
         let row_bytes = usize::try_from(self.sizes.get(&table.id).copied().unwrap_or(1)).unwrap_or(usize::MAX).max(1);
-        let rows = self.config.chunk_rows.min((bytes / row_bytes).max(64));
+        let rows = self.config.chunk_rows.min((bytes / row_bytes).max(1));
         let range = ChunkRange { schema, last: Resume::of(generation).last, rows, bytes };
         let generation = generation.number;
         self.jobs.spawn(Job::Chunk { table: index, generation, range, emitted });
         Ok(())
     }
 
-    fn chunk_read(&mut self, index: usize, generation: u64, read: Result<Chunk, ChunkFailure>, job: Job) -> Result<()> {
+    pub(crate) fn chunk_read(
+        &mut self,
+        index: usize,
+        generation: u64,
+        read: Result<Chunk, ChunkFailure>,
+        job: Job,
+        failing: Option<Failing>,
+    ) -> Result<()> {
         let wanted = self.stream.tables.get(index).is_some_and(|t| {
             t.phase == Phase::Live && t.window.is_some() && t.generation.as_ref().is_some_and(|g| g.number == generation)
         });
@@ -442,7 +442,6 @@ impl Engine {
         }
         match read {
             Ok(chunk) => {
-                self.failing_since = None;
                 self.waiting.push(Waiting { table: index, generation, until: chunk.high.clone(), what: Ok(chunk) });
                 Ok(())
             }
@@ -452,15 +451,15 @@ impl Engine {
                 Ok(())
             }
             // The window stays open: what it collected until the chunk is read again is still in the log.
-            Err(failure) => self.retry(job, failure.error),
+            Err(failure) => self.retry(job, failure.error, failing),
         }
     }
 
-    /// Appends the chunks that the stream has passed.
+    /// Appends the chunks that the stream has passed, as long as there is room for them.
     fn place_chunks(&mut self) -> Result<()> {
         let mut at = 0;
         while let Some(waiting) = self.waiting.get(at) {
-            if !waiting.until.is_passed_by(&self.stream.position) {
+            if self.is_full() || !waiting.until.is_passed_by(&self.stream.position) {
                 at += 1;
                 continue;
             }
@@ -490,6 +489,9 @@ impl Engine {
                 return self.stream.stop(index, StopReason::UndecodableRow, &why, &[]);
             }
         };
+        if let Some(bytes) = chunk.bytes.checked_div(chunk.rows.rows()) {
+            self.sizes.insert(table.id.clone(), u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
         let Some(mut generation) = table.generation.clone() else { return Ok(()) };
         let mut resume = Resume::of(&generation);
         let first = resume.last.is_none().then(|| self.markers.first_row(&table.id));

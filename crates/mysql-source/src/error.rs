@@ -17,7 +17,6 @@ pub(crate) mod code {
     pub(crate) const NO_SUCH_TABLE: u16 = 1146;
     pub(crate) const PRIVILEGE_MISSING: u16 = 1227;
     pub(crate) const BINLOG_UNREADABLE: u16 = 1236;
-    pub(crate) const TABLE_CHANGED: u16 = 1412;
 }
 
 /// An error in the form of the command line: a headline, then indented lines; hints begin with an arrow.
@@ -74,6 +73,11 @@ pub(crate) fn server_code(error: &Driver) -> Option<u16> {
         Driver::Server(e) => Some(e.code),
         _ => None,
     }
+}
+
+/// The number of the server's own error behind one of ours.
+pub(crate) fn code_of(error: &Error) -> Option<u16> {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref::<Driver>()).and_then(server_code)
 }
 
 /// What a driver error means, `doing` something (`reading the schema`) on the server.

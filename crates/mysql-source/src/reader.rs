@@ -1,4 +1,4 @@
-use crate::chunk::{ChunkRange, KeyValue, Limit, SelectFailure, fetch, placeholder, select, select_list, table_name};
+use crate::chunk::{ChunkRange, KeyValue, Limit, SelectFailure, Selected, fetch, placeholder, select, select_list, table_name};
 use crate::config::MysqlSourceConfig;
 use crate::connection::{Connection, ServerKind, text};
 use crate::decode_buffers::RowBuffers;
@@ -103,10 +103,8 @@ impl TableReader {
             bytes: 32 << 20,
         };
         let low = self.begin().await?;
-        let (mut buffers, last, more) = select(&mut self.connection, &range).await.map_err(SelectFailure::into_error)?;
-        let high = self.end().await?;
-        let mapped = self.mapped(&buffers);
-        Ok(ReadRows { rows: buffers.finish()?, last: last.map(KeyPlace), more, mapped, low, high })
+        let read = select(&mut self.connection, &range).await.map_err(SelectFailure::into_error)?;
+        self.read_rows(read, low).await.map(|(rows, last)| ReadRows { last: last.map(KeyPlace), ..rows })
     }
 
     /// All rows at once, in no order, until they exceed so many bytes: for tables without a key. [`ReadRows::more`] tells that they did.
@@ -118,10 +116,7 @@ impl TableReader {
         let sql = format!("SELECT {} FROM {}", select_list(&schema, &[]), table_name(&schema));
         let low = self.begin().await?;
         let read = fetch(&mut self.connection, &schema, &sql, Vec::new(), Limit { rows: usize::MAX, bytes }).await;
-        let (mut buffers, _, more) = read.map_err(SelectFailure::into_error)?;
-        let high = self.end().await?;
-        let mapped = self.mapped(&buffers);
-        Ok(ReadRows { rows: buffers.finish()?, last: None, more, mapped, low, high })
+        self.read_rows(read.map_err(SelectFailure::into_error)?, low).await.map(|(rows, _)| rows)
     }
 
     /// The rows of these keys, in any order; those that are not there are missing. A key's values are in key order.
@@ -149,10 +144,15 @@ impl TableReader {
         let schema = Arc::clone(&self.schema);
         let all = Limit { rows: usize::MAX, bytes: usize::MAX };
         let read = fetch(&mut self.connection, &schema, &sql, parameters, all).await;
-        let (mut buffers, _, _) = read.map_err(SelectFailure::into_error)?;
+        self.read_rows(read.map_err(SelectFailure::into_error)?, low).await.map(|(rows, _)| rows)
+    }
+
+    /// Rows that were just read, without the last one.
+    async fn read_rows<L>(&mut self, read: Selected<L>, low: SourcePosition) -> Result<(ReadRows, Option<L>)> {
+        let Selected { rows: mut buffers, last, more, .. } = read;
         let high = self.end().await?;
         let mapped = self.mapped(&buffers);
-        Ok(ReadRows { rows: buffers.finish()?, last: None, more: false, mapped, low, high })
+        Ok((ReadRows { rows: buffers.finish()?, last: None, more, mapped, low, high }, last))
     }
 
     fn mapped(&self, buffers: &RowBuffers) -> Vec<(String, u64)> {

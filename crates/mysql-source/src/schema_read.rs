@@ -3,6 +3,7 @@
 use crate::connection::{Connection, ServerKind, quoted, text};
 use crate::ddl::{DefaultClause, Dialect};
 use crate::decode_error::{DecodeError, DecodeResult};
+use crate::error::{code, code_of};
 use crate::types::{charset_of_collation, parse_column_type};
 use crate::value::Literal;
 use cdc_core::{Column, Generated, LogicalType, Result, TableId, TableSchema, Value};
@@ -78,7 +79,12 @@ pub(crate) async fn read_table(conn: &mut Connection, table: &TableId) -> Result
             comment: text(row, 7).unwrap_or_default(),
         })
         .collect();
-    let indexes = read_indexes(conn, table).await?;
+    let indexes = match read_indexes(conn, table).await {
+        Ok(indexes) => indexes,
+        // It went away since its columns were read.
+        Err(e) if code_of(&e) == Some(code::NO_SUCH_TABLE) => return Ok(TableRead::Missing),
+        Err(e) => return Err(e),
+    };
     if columns.is_empty() {
         return Ok(TableRead::Missing);
     }

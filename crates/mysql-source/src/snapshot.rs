@@ -5,12 +5,13 @@ use crate::config::MysqlSourceConfig;
 use crate::connection::{Connection, ServerKind, quoted};
 use crate::decode_buffers::RowBuffers;
 use crate::discover::{DiscoveredTable, list_tables};
+use crate::error::{code, code_of};
 use crate::foreign_keys::{cascades_are_logged, cascading_keys};
+use crate::retry::Failing;
 use crate::schema_read::{TableRead, read_table};
 use crate::stream_log::{DumpStart, LogConnection};
-use cdc_core::{
-    ErrorKind, Generation, GenerationState, LogCoordinate, Result, SnapshotMarker, SourcePosition, TableId, TableSchema,
-};
+use crate::stream_xa::tables_of_prepared;
+use cdc_core::{Generation, GenerationState, LogCoordinate, Result, SnapshotMarker, SourcePosition, TableId, TableSchema};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,6 +34,10 @@ pub(crate) enum Found {
     KeylessView { view: Connection, end: LogCoordinate },
     /// A new connection to the log.
     Log(Box<LogConnection>),
+    /// The tables of an XA transaction that was prepared before; `None` if the log does not have it any more.
+    Prepared { name: String, tables: Option<BTreeSet<TableId>> },
+    /// It was taken out.
+    Nothing,
 }
 
 /// A table as the server describes it.
@@ -59,6 +64,14 @@ pub(crate) struct Done {
     pub(crate) connection: Option<Connection>,
     /// The job, to do it again.
     pub(crate) job: Job,
+    /// How often it has failed before.
+    pub(crate) failing: Option<Failing>,
+}
+
+impl Done {
+    fn new(found: Result<Found>, connection: Option<Connection>, job: Job) -> Self {
+        Self { found, connection, job, failing: None }
+    }
 }
 
 /// Something to do beside the stream.
@@ -71,6 +84,22 @@ pub(crate) enum Job {
     KeylessPlace,
     KeylessView { emitted: Watermark },
     Log { position: SourcePosition, kind: ServerKind },
+    Prepared { name: String, before: LogCoordinate },
+}
+
+impl Job {
+    /// What it does, for messages.
+    pub(crate) fn doing(&self) -> &'static str {
+        match self {
+            Self::Schemas(_) => "reading the columns of tables",
+            Self::Keys(_) => "reading the keys of tables",
+            Self::Chunk { .. } => "reading rows of a table",
+            Self::End { .. } => "reading where a table's new rows begin",
+            Self::KeylessPlace | Self::KeylessView { .. } => "looking for a moment in which to read a table without a key",
+            Self::Log { .. } => "reading the binary log",
+            Self::Prepared { .. } => "looking for the tables of an XA transaction",
+        }
+    }
 }
 
 /// The jobs under way, and connections for more.
@@ -96,27 +125,21 @@ impl Jobs {
     }
 
     pub(crate) fn spawn(&mut self, job: Job) {
-        self.spawn_after(std::time::Duration::ZERO, job);
+        self.start(job, None);
     }
 
-    pub(crate) fn spawn_after(&mut self, pause: std::time::Duration, job: Job) {
+    /// Does a job again, after the pause.
+    pub(crate) fn spawn_after(&mut self, failing: Failing, job: Job) {
+        self.start(job, Some(failing));
+    }
+
+    fn start(&mut self, job: Job, failing: Option<Failing>) {
         let (config, idle) = (self.config.clone(), self.idle.pop());
         self.running.spawn(async move {
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
+            if let Some(failing) = failing {
+                tokio::time::sleep(failing.pause).await;
             }
-            if let Job::Log { position, kind } = &job {
-                let found = reopen(&config, *kind, position).await;
-                return Done { found, connection: idle, job };
-            }
-            let connection = match idle {
-                Some(connection) => Ok(connection),
-                None => Connection::open(&config).await,
-            };
-            match connection {
-                Ok(connection) => work(&config, connection, job).await,
-                Err(e) => Done { found: Err(e), connection: None, job },
-            }
+            Done { failing, ..do_job(&config, idle, job).await }
         });
     }
 
@@ -126,6 +149,20 @@ impl Jobs {
             Some(done) => done.ok(),
             None => std::future::pending().await,
         }
+    }
+}
+
+async fn do_job(config: &MysqlSourceConfig, idle: Option<Connection>, job: Job) -> Done {
+    if let Job::Log { position, kind } = &job {
+        return Done::new(reopen(config, *kind, position).await, idle, job);
+    }
+    let connection = match idle {
+        Some(connection) => Ok(connection),
+        None => Connection::open(config).await,
+    };
+    match connection {
+        Ok(connection) => work(config, connection, job).await,
+        Err(e) => Done::new(Err(e), None, job),
     }
 }
 
@@ -154,7 +191,7 @@ async fn work(config: &MysqlSourceConfig, mut connection: Connection, job: Job) 
             let read = read_chunk(&mut connection, range, emitted).await;
             // A failed read may leave a view open or the protocol in the middle: the connection is not used again.
             if read.is_err() {
-                return Done { found: Ok(Found::Chunk { table: *table, generation: *generation, read }), connection: None, job };
+                return Done::new(Ok(Found::Chunk { table: *table, generation: *generation, read }), None, job);
             }
             Ok(Found::Chunk { table: *table, generation: *generation, read })
         }
@@ -165,20 +202,23 @@ async fn work(config: &MysqlSourceConfig, mut connection: Connection, job: Job) 
             ServerKind::Mysql => connection.log_end().await.map(|at| Found::KeylessPlace { at, view: None }),
             ServerKind::Mariadb => match connection.open_view().await {
                 Ok(Some(at)) => {
-                    return Done { found: Ok(Found::KeylessPlace { at, view: Some(connection) }), connection: None, job };
+                    return Done::new(Ok(Found::KeylessPlace { at, view: Some(connection) }), None, job);
                 }
                 Ok(None) => connection.log_end().await.map(|at| Found::KeylessPlace { at, view: None }),
                 Err(e) => Err(e),
             },
         },
         Job::KeylessView { emitted } => match view_at_end(&mut connection, emitted).await {
-            Ok(end) => return Done { found: Ok(Found::KeylessView { view: connection, end }), connection: None, job },
+            Ok(end) => return Done::new(Ok(Found::KeylessView { view: connection, end }), None, job),
             Err(e) => Err(e),
         },
         Job::Log { position, kind } => reopen(config, *kind, position).await,
+        Job::Prepared { name, before } => tables_of_prepared(&mut connection, config, name, before)
+            .await
+            .map(|tables| Found::Prepared { name: name.clone(), tables }),
     };
     let connection = found.is_ok().then_some(connection);
-    Done { found, connection, job }
+    Done::new(found, connection, job)
 }
 
 /// From where creates of the table are certainly new, if they ever are.
@@ -189,9 +229,10 @@ async fn new_creates(connection: &mut Connection, table: &TableId) -> Result<Opt
     if !cascades_are_logged(connection).await? {
         match cascading_keys(connection, table).await {
             Ok(keys) if keys.is_empty() => {}
-            Err(e) if e.kind() == ErrorKind::Unavailable => return Err(e),
-            // Such a key, or the table is gone meanwhile.
-            _ => return Ok(None),
+            // The table is gone meanwhile: the stream will say so.
+            Err(e) if matches!(code_of(&e), Some(code::NO_SUCH_TABLE | code::UNKNOWN_DATABASE)) => return Ok(None),
+            Err(e) => return Err(e),
+            Ok(_) => return Ok(None),
         }
     }
     connection.log_end().await.map(Some)

@@ -4,14 +4,18 @@
 use crate::chunk::{Watermark, at_or_after};
 use crate::connection::Connection;
 use crate::engine::Engine;
+use crate::retry::Failing;
 use crate::snapshot::{Job, KeylessRows, Resume, read_keyless};
 use crate::stream_table::Phase;
-use cdc_core::{ErrorKind, GenerationState, LogCoordinate, Result, SourceItem, StopReason};
+use cdc_core::{Error, ErrorKind, GenerationState, LogCoordinate, Result, SourceItem, StopReason};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc::Receiver;
+use tokio::time::Instant;
 
 /// How often a place is looked for on a server that never rests.
 const TRIES: u32 = 2_000;
+/// How often a table is read at least before the source gives up.
+const TRIES_OF_A_READ: u32 = 3;
 
 /// The keyless table that is being read.
 pub(crate) struct Keyless {
@@ -47,10 +51,13 @@ impl Engine {
     pub(crate) fn keyless_step(&mut self) -> Result<()> {
         let Some(keyless) = &mut self.keyless else {
             if let Some(table) = self.keyless_queue.pop_front()
-                && self.stream.tables.get(table).is_some_and(|t| t.phase == Phase::Keyless)
+                && let Some(captured) = self.stream.tables.get(table).filter(|t| t.phase == Phase::Keyless)
             {
                 self.keyless = Some(Keyless { table, tries: 0, step: Step::Asking, held: None });
-                self.jobs.spawn(Job::KeylessPlace);
+                match self.keyless_failing.get(&(table, captured.reading)) {
+                    Some(failing) => self.jobs.spawn_after(*failing, Job::KeylessPlace),
+                    None => self.jobs.spawn(Job::KeylessPlace),
+                }
             }
             return Ok(());
         };
@@ -156,6 +163,7 @@ impl Engine {
                     _ => None,
                 };
                 self.append_keyless(index, rows, true)?;
+                self.keyless_failing.retain(|(table, _), _| *table != index);
                 self.keyless = None;
                 self.paused = false;
                 Ok(())
@@ -167,15 +175,25 @@ impl Engine {
                 self.stream.stop(index, StopReason::UndecodableRow, &why, &[])
             }
             // The connection was lost: what was read of the view goes, and the table is read from its beginning.
-            Some(KeylessRows::End(Err(_))) | None => {
+            Some(KeylessRows::End(Err(e))) => {
                 self.keyless = None;
                 self.paused = false;
+                let reading = self.stream.tables.get(index).map_or(0, |t| t.reading);
+                let before = self.keyless_failing.get(&(index, reading)).copied();
+                // A long read that is cut off twice is no reason to give up.
+                let Some(failing) = Failing::once_more(before, Instant::now(), self.config.reconnect_limit, TRIES_OF_A_READ)
+                else {
+                    return Err(e);
+                };
+                failing.tell("reading a table without a key", &e);
+                self.keyless_failing.insert((index, reading), failing);
                 if let Some(table) = self.stream.tables.get_mut(index) {
                     table.recreated = true;
                     self.begin_generation(index);
                 }
                 Ok(())
             }
+            None => Err(Error::new(ErrorKind::Other, "reading a table ended in a defect of this program")),
         }
     }
 

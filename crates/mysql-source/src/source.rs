@@ -2,6 +2,7 @@ use crate::config::{MysqlSourceConfig, SnapshotMode};
 use crate::connection::{Connection, ServerInfo, ServerKind};
 use crate::discover::{list_tables, require_database};
 use crate::engine::Engine;
+use crate::names::NameCase;
 use crate::preflight::require;
 use crate::source_start::{check_resumable, first_position};
 use crate::stream::Stream;
@@ -39,7 +40,13 @@ impl MysqlSource {
         let mut connection = Connection::open(&config).await?;
         require(&mut connection, &config).await?;
         let server = connection.server.clone();
-        let fold_case = connection.variable("lower_case_table_names").await?.is_some_and(|v| v != "0");
+        let name_case = NameCase::of_variable(connection.variable("lower_case_table_names").await?.as_deref());
+        let no_data = config.snapshot_mode == SnapshotMode::NoData;
+        // Without snapshots, rows that the log does not show matter only of tables that were made behind the place where it begins.
+        let old: BTreeSet<TableId> = match no_data && recovered.position.is_none() {
+            true => list_tables(&mut connection, &config).await?.into_iter().map(|t| t.table).collect(),
+            false => BTreeSet::new(),
+        };
         let position = match recovered.position.clone() {
             Some(position) => check_resumable(&mut connection, &config, position, false).await?,
             None => {
@@ -52,12 +59,13 @@ impl MysqlSource {
             ServerKind::Mariadb => DumpStart::At(&position.log),
         };
         let log = LogConnection::open(&config, server.kind, start).await?;
-        let mut stream = Stream::new(config.clone(), server.kind, position, fold_case);
+        let mut stream = Stream::new(config.clone(), server.kind, position, name_case);
         recover_tables(&mut stream, recovered)?;
         for table in list_tables(&mut connection, &config).await? {
             if stream.index_of(&table.table).is_none() {
                 let mut new = Captured::new(table.table, Phase::Unread);
-                new.rows_wanted = config.snapshot_mode != SnapshotMode::NoData;
+                new.rows_wanted = !no_data;
+                new.perhaps_new = !old.contains(&new.id);
                 let index = stream.add(new);
                 stream.unread.push(index);
             }

@@ -4,20 +4,18 @@ use crate::config::MysqlSourceConfig;
 use crate::connection::{ServerKind, quoted};
 use crate::decode::RowPlan;
 use crate::decode_error::DecodeError;
-use crate::error::{problem, shell_word};
 use crate::event::{Event, EventHeader};
 use crate::event_body::EventBody;
+use crate::names::NameCase;
 use crate::position::uuid_text;
 use crate::rows_event::{RowsEvent, RowsKind};
 use crate::stream_log::widen;
 use crate::stream_row_count::count_rows;
 use crate::stream_table::{Accumulator, Captured, Phase};
 use crate::stream_undo::Undo;
+use crate::stream_xa::{Half, Prepared};
 use crate::table_map::{ColumnLayout, TableMapEvent};
-use cdc_core::{
-    Error, ErrorKind, IntervalSet, LogCoordinate, Origin, Result, SourceItem, SourcePosition, StopReason, TableId, TableStop,
-    TransactionInfo,
-};
+use cdc_core::{IntervalSet, LogCoordinate, Origin, Result, SourceItem, SourcePosition, StopReason, TableId, TransactionInfo};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -29,14 +27,15 @@ pub(crate) struct Stream {
     pub(crate) position: SourcePosition,
     pub(crate) tables: Vec<Captured>,
     names: HashMap<TableId, usize>,
-    fold_case: bool,
+    pub(crate) name_case: NameCase,
     maps: HashMap<u64, Mapped>,
     pub(crate) transaction: Option<Transaction>,
+    pub(crate) prepared: Prepared,
     /// Row changes of the next transaction that were handed on before.
     skip: u64,
     /// The file and its end as far as it was read.
-    file: Arc<str>,
-    end: u64,
+    pub(crate) file: Arc<str>,
+    pub(crate) end: u64,
     /// When the file was made, as its first event says; 0 before that came.
     file_created: u32,
     /// What a stream that goes on in this file must find as the file's time of creation.
@@ -77,7 +76,8 @@ pub(crate) struct Transaction {
     pub(crate) undo: Undo,
     /// A commit ends it, not its first statement.
     begun: bool,
-    xa: bool,
+    /// It is (half of) an XA transaction.
+    xa: Option<Half>,
     /// Its statement has changed nothing, or not yet.
     pub(crate) without_effect: bool,
 }
@@ -90,7 +90,7 @@ impl Transaction {
 }
 
 impl Stream {
-    pub(crate) fn new(config: MysqlSourceConfig, kind: ServerKind, position: SourcePosition, fold_case: bool) -> Self {
+    pub(crate) fn new(config: MysqlSourceConfig, kind: ServerKind, position: SourcePosition, name_case: NameCase) -> Self {
         let mut position = position;
         let skip = std::mem::take(&mut position.log.row);
         let (expected_creation, not_before) = expected_log(&position);
@@ -103,9 +103,10 @@ impl Stream {
             position,
             tables: Vec::new(),
             names: HashMap::new(),
-            fold_case,
+            name_case,
             maps: HashMap::new(),
             transaction: None,
+            prepared: Prepared::default(),
             skip,
             expected_creation,
             not_before,
@@ -120,28 +121,16 @@ impl Stream {
     /// Adds a table; its index stays.
     pub(crate) fn add(&mut self, table: Captured) -> usize {
         let index = self.tables.len();
-        self.names.insert(self.folded(&table.id), index);
+        self.names.insert(self.name_case.folded(&table.id), index);
         self.tables.push(table);
         index
     }
 
-    /// Names that differ by case alone are one name on this server.
-    pub(crate) fn folds_case(&self) -> bool {
-        self.fold_case
-    }
-
-    fn folded(&self, id: &TableId) -> TableId {
-        match self.fold_case {
-            true => TableId::new(id.database.to_lowercase(), id.table.to_lowercase()),
-            false => id.clone(),
-        }
-    }
-
     /// The captured table of that name.
     pub(crate) fn index_of(&self, id: &TableId) -> Option<usize> {
-        match self.fold_case {
-            true => self.names.get(&self.folded(id)).copied(),
-            false => self.names.get(id).copied(),
+        match self.name_case {
+            NameCase::Told => self.names.get(id).copied(),
+            case => self.names.get(&case.folded(id)).copied(),
         }
     }
 
@@ -188,6 +177,7 @@ impl Stream {
     /// The connection was lost: the open transaction will be read again, and what was read of it skipped.
     pub(crate) fn rewind(&mut self) -> SourcePosition {
         self.maps.clear();
+        self.prepared.forget_sought();
         let position = self.position_now();
         if let Some(t) = self.transaction.take() {
             self.skip = t.handed_on();
@@ -248,7 +238,7 @@ impl Stream {
                 let text = format!("{}-{}-{}", gtid.domain, header.server_id, gtid.number);
                 self.begin(header, before, origin, gtid.number, text, seconds(header), !gtid.is_standalone())?;
                 if let Some(t) = &mut self.transaction {
-                    t.xa |= gtid.is_xa();
+                    t.xa = gtid.is_xa().then(Half::default);
                     t.without_effect = gtid.is_unfinished_alter();
                 }
             }
@@ -265,7 +255,7 @@ impl Stream {
                 self.statement(query)?;
             }
             EventBody::Xid(_) => self.commit()?,
-            EventBody::XaPrepare { .. } => self.commit()?,
+            EventBody::XaPrepare { one_phase } => self.xa_prepared(*one_phase)?,
             EventBody::TableMap(map) => self.table_map(map)?,
             EventBody::Rows(rows) => self.rows(rows, before)?,
             EventBody::UnreadableRows { table_id, why } => self.unreadable_rows(*table_id, why)?,
@@ -368,7 +358,7 @@ impl Stream {
             bytes_before: self.out.bytes,
             undo: Undo::new(self.out.items.len(), skip > 0),
             begun,
-            xa: false,
+            xa: None,
             without_effect: false,
         });
         Ok(())
@@ -382,11 +372,13 @@ impl Stream {
     }
 
     /// The open transaction is (half of) an XA transaction.
-    pub(crate) fn begun_xa(&mut self) {
-        if let Some(t) = &mut self.transaction {
-            t.begun = true;
-            t.xa = true;
-        }
+    pub(crate) fn xa_half(&mut self) -> Option<&mut Half> {
+        self.transaction.as_mut().map(|t| t.xa.get_or_insert_default())
+    }
+
+    /// Where the open transaction begins.
+    pub(crate) fn transaction_start(&self) -> Option<&LogCoordinate> {
+        self.transaction.as_ref().map(|t| &t.start)
     }
 
     /// The open transaction ends with this statement, unless a commit is to follow.
@@ -434,6 +426,9 @@ impl Stream {
         }
         let table = TableId::new(map.database, map.table);
         let target = self.index_of(&table);
+        if let Some(index) = target {
+            self.take_lists(index, map)?;
+        }
         let mut mapped =
             Mapped { target, table, fingerprint: fingerprint.map(Into::into), layouts: map.columns().ok(), plan: None };
         if let Some(index) = target
@@ -489,6 +484,9 @@ impl Stream {
         };
         // How many they are is not told: one, whenever they are read.
         t.rows = t.rows.saturating_add(1);
+        if let Some(half) = &mut t.xa {
+            half.changes(&mapped.table);
+        }
         match target {
             Some(index) if t.rows > t.skip => self.stop(index, StopReason::UndecodableRow, why, &[]),
             _ => Ok(()),
@@ -506,6 +504,9 @@ impl Stream {
         {
             t.undo.touch(index, table);
         }
+        if let Some(half) = &mut t.xa {
+            half.changes(&mapped.table);
+        }
         let to_skip = t.skip.saturating_sub(t.rows);
         if to_skip > 0 {
             let rows = counted(mapped);
@@ -514,7 +515,7 @@ impl Stream {
             }
         }
         let Some(index) = live else { return Ok(counted(mapped)) };
-        if t.xa {
+        if t.xa.is_some() {
             self.stop(
                 index,
                 StopReason::UndecodableRow,
@@ -554,42 +555,6 @@ impl Stream {
                 Ok(counted(mapped))
             }
         }
-    }
-
-    fn stop_undecodable(&mut self, index: usize, error: &DecodeError) -> Result<()> {
-        self.stop(index, StopReason::UndecodableRow, &format!("a row cannot be decoded: {error}"), &[])
-    }
-
-    /// The table cannot be followed any further; what was read of it before is handed on first. `ways`: what is to be done, before it
-    /// is read again.
-    pub(crate) fn stop(&mut self, index: usize, reason: StopReason, what: &str, ways: &[&str]) -> Result<()> {
-        let position = self.position_now();
-        let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
-        table.flush(&mut self.out)?;
-        table.phase = Phase::Stopped;
-        table.window = None;
-        table.new_creates_after = None;
-        let at = format!("at {} {}", self.file, self.end);
-        // Whatever is done, what came meanwhile was not taken in; but a table that is not there cannot be read.
-        let then = if ways.is_empty() { "" } else { "then " };
-        let again = format!("{then}read it again: lakehouse resnapshot {}", shell_word(&table.id.to_string()));
-        let again = (reason != StopReason::Dropped).then_some(again.as_str());
-        let ways: Vec<&str> = ways.iter().copied().chain(again).collect();
-        let message =
-            problem(ErrorKind::Unsafe, format!("{} is not followed any further", table.id), &[what, &at], &ways).to_string();
-        tracing::error!(table = %table.id, ?reason, "{message}");
-        self.out.items.push(SourceItem::Stop(TableStop { table: table.id.clone(), reason, message, position }));
-        Ok(())
-    }
-
-    /// An error that ends the source, at the present place of the log.
-    pub(crate) fn refuse(&self, what: &str, ways: &[&str]) -> Error {
-        problem(
-            ErrorKind::Unsafe,
-            format!("cannot go on with the binary log of {}", self.config.address()),
-            &[what, &format!("at {} {}", self.file, self.end)],
-            ways,
-        )
     }
 }
 

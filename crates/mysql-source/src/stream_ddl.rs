@@ -3,6 +3,7 @@
 use crate::connection::ServerKind;
 use crate::ddl::{AlterClass, AlterTable, Dialect, PartitionMove, Statement, parse_statement};
 use crate::discover::is_system_database;
+use crate::enum_lists::is_same_type;
 use crate::event_body::Query;
 use crate::stream::Stream;
 use crate::stream_table::{Accumulator, Captured, Phase};
@@ -22,7 +23,7 @@ impl Stream {
             return self.statement_done();
         }
         let text = query.text();
-        match parse_statement(&text, query.database, Dialect::of(query, mariadb)) {
+        match self.name_case.as_stored(parse_statement(&text, query.database, Dialect::of(query, mariadb))) {
             Statement::Begin => {
                 self.begun();
                 return Ok(());
@@ -63,8 +64,12 @@ impl Stream {
             }
             Statement::Truncate(table) => self.truncated(&table)?,
             Statement::DropDatabase(database) => {
-                let tables: Vec<TableId> =
-                    self.tables.iter().filter(|t| self.same_database(&t.id.database, &database)).map(|t| t.id.clone()).collect();
+                let tables: Vec<TableId> = self
+                    .tables
+                    .iter()
+                    .filter(|t| self.name_case.is_same_database(&t.id.database, &database))
+                    .map(|t| t.id.clone())
+                    .collect();
                 self.gone(&tables, &[], "its database was dropped")?;
             }
             Statement::Data => self.unseen(
@@ -82,21 +87,6 @@ impl Stream {
         self.statement_done()
     }
 
-    fn xa(&mut self, text: &str) -> Result<()> {
-        let second = text.split_ascii_whitespace().nth(1).unwrap_or_default().to_ascii_uppercase();
-        match second.as_str() {
-            "START" | "BEGIN" | "END" => {
-                self.begun_xa();
-                Ok(())
-            }
-            _ => self.commit(),
-        }
-    }
-
-    fn same_database(&self, a: &str, b: &str) -> bool {
-        a == b || (self.folds_case() && a.eq_ignore_ascii_case(b))
-    }
-
     /// A table of this name is there now.
     fn created(&mut self, id: &TableId, if_not_exists: bool, ddl: &str) -> Result<()> {
         if is_system_database(&id.database) || !self.config.tables.matches(id) {
@@ -107,7 +97,9 @@ impl Stream {
             None => self.add(Captured::new(id.clone(), Phase::Absent)),
         };
         let Some(table) = self.tables.get_mut(index) else { return Ok(()) };
-        if if_not_exists && !table.gone && !matches!(table.phase, Phase::Absent) {
+        let new_at_the_start =
+            table.perhaps_new && !table.rows_wanted && matches!(table.phase, Phase::Unread | Phase::Pending { .. });
+        if if_not_exists && !table.gone && !matches!(table.phase, Phase::Absent) && !new_at_the_start {
             return Ok(());
         }
         table.rows_wanted = true;
@@ -363,7 +355,7 @@ pub(crate) fn renumbered(old: &TableSchema, mut new: TableSchema) -> TableSchema
     new.version = old.version.saturating_add(1);
     let mut last = old.last_field_id;
     for column in &mut new.columns {
-        let same = old.columns.iter().find(|o| o.name == column.name && o.logical_type == column.logical_type);
+        let same = old.columns.iter().find(|o| o.name == column.name && is_same_type(&o.logical_type, &column.logical_type));
         column.field_id = match same {
             Some(same) => same.field_id,
             None => {

@@ -36,7 +36,7 @@ fn a_connection_that_is_lost_while_handed_on_rows_are_skipped_still_skips_them_a
     let log = LogCoordinate { file: "bin.000001".to_owned(), offset: 100, row: 3 };
     let recovered = SourcePosition { server: SERVER.to_owned(), log, ..SourcePosition::default() };
     let config = MysqlSourceConfig::builder("localhost").user("u").build().unwrap();
-    let mut stream = Stream::new(config, ServerKind::Mysql, recovered.clone(), false);
+    let mut stream = Stream::new(config, ServerKind::Mysql, recovered.clone(), NameCase::Told);
     for lost_after in [0, 1, 2, 3, 2] {
         stream.event(&event(150, 50, gtid())).unwrap();
         for n in 0..lost_after {

@@ -69,6 +69,8 @@ pub(crate) struct Captured {
     pub(crate) was_stopped: bool,
     /// Which reading of its columns counts: one that was begun earlier is of a table that is not this one any more.
     pub(crate) reading: u32,
+    /// It was found when the source began, and may have been made after the place from which the log is read.
+    pub(crate) perhaps_new: bool,
     /// It was dropped, renamed away or replaced.
     pub(crate) gone: bool,
     /// The statement that made its columns, if they are not handed on yet.
@@ -109,6 +111,7 @@ impl Captured {
             mark_wanted: false,
             was_stopped: false,
             reading: 0,
+            perhaps_new: false,
             gone: false,
             ddl: None,
             estimated_rows: None,

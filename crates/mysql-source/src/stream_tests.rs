@@ -29,7 +29,7 @@ fn stream(recording: &Recording) -> Stream {
     let config = MysqlSourceConfig::builder("nowhere").user("nobody").tables(nothing).max_transaction_bytes(4 << 10);
     let config = config.build().unwrap();
     let kind = if recording.mariadb { ServerKind::Mariadb } else { ServerKind::Mysql };
-    let mut stream = Stream::new(config, kind, Default::default(), false);
+    let mut stream = Stream::new(config, kind, Default::default(), Default::default());
     for (name, schema) in &recording.schemas {
         let mut table = Captured::new(TableId::new("recorded", name), Phase::Live);
         table.schema = Some(Arc::clone(schema));

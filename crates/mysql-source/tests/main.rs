@@ -4,6 +4,7 @@
 mod support;
 
 mod ddl;
+mod lasting;
 mod odd;
 mod reader;
 mod refusals;

@@ -26,6 +26,8 @@ pub struct TableCopy {
     /// How many changes of each kind came.
     pub ops: BTreeMap<char, usize>,
     pub markers: Vec<cdc_core::SnapshotMarker>,
+    /// The bytes of the greatest batch of changes.
+    pub largest: usize,
 }
 
 /// All tables, and what a source needs to go on.
@@ -36,6 +38,8 @@ pub struct Copy {
     /// Every change of the log that came: GTID, event, row.
     seen: BTreeSet<(String, u64, u32)>,
     pub batches: usize,
+    /// The bytes of the greatest batch.
+    pub largest: usize,
     pub origins: Vec<cdc_core::Origin>,
 }
 
@@ -70,6 +74,11 @@ impl Copy {
 
     pub fn apply(&mut self, batch: SourceBatch) {
         self.batches += 1;
+        let bytes = |item: &SourceItem| match item {
+            SourceItem::Changes(changes) => changes.images.get_array_memory_size(),
+            _ => 0,
+        };
+        self.largest = self.largest.max(batch.items.iter().map(bytes).sum());
         for item in batch.items {
             match item {
                 SourceItem::Schema { schema, .. } => {
@@ -117,6 +126,7 @@ impl Copy {
         let name = batch.schema.table.to_string();
         let table = self.tables.get_mut(&name).expect("changes before the schema");
         assert!(Arc::ptr_eq(table.schema.as_ref().unwrap(), &batch.schema) || **table.schema.as_ref().unwrap() == *batch.schema);
+        table.largest = table.largest.max(batch.images.get_array_memory_size());
         let image = |i: u32| (i != NO_IMAGE).then(|| row(&batch.images, i as usize));
         for change in &batch.changes {
             let origin = &batch.origins[change.origin as usize];
