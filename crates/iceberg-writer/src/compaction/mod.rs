@@ -53,6 +53,8 @@ impl Default for CompactionConfig {
 }
 
 const TARGET_FILE_SIZE: &str = "write.target-file-size-bytes";
+/// What a table says to want is no smaller: each batch of rows would be a file.
+const LEAST_TARGET: u64 = 1 << 20;
 
 /// Files that are worth putting together. [`run`](Self::run) does it, [`Commit::with_rewrite`](crate::Commit::with_rewrite) makes it the table's.
 pub struct CompactionPlan {
@@ -89,8 +91,8 @@ impl Table {
             return Ok(None);
         }
         let mut config = config.clone();
-        if let Some(target) = self.metadata().properties().get(TARGET_FILE_SIZE).and_then(|v| v.parse().ok()) {
-            config.target_file_bytes = target;
+        if let Some(target) = self.metadata().properties().get(TARGET_FILE_SIZE).and_then(|v| v.parse::<u64>().ok()) {
+            config.target_file_bytes = target.max(LEAST_TARGET);
         }
         let Plan { data, equality, position } = plan(self, head).await?;
         let mut runs: BTreeMap<i64, Run> = BTreeMap::new();

@@ -264,5 +264,5 @@ fn filtered(columns: &[ArrayRef], keep: &BooleanArray) -> Result<Vec<ArrayRef>> 
 
 fn batch_rows(file: &DataFile) -> usize {
     let row = (file.file_size_in_bytes() / file.record_count().max(1)).saturating_mul(INFLATION).max(1);
-    usize::try_from((BATCH_BYTES / row).clamp(16, BATCH_ROWS)).unwrap_or(BATCH_ROWS as usize)
+    usize::try_from((BATCH_BYTES / row).clamp(1, BATCH_ROWS)).unwrap_or(BATCH_ROWS as usize)
 }
