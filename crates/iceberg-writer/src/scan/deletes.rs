@@ -1,7 +1,7 @@
 //! The live deletes of a snapshot, held once, asked for each row.
 
 use super::file::DataReader;
-use super::place;
+use super::{LiveFile, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyEncoder, KeyMap};
 use crate::schema::arrow_type;
@@ -144,8 +144,8 @@ impl KeySet {
 }
 
 /// Delete files by the columns that they compare.
-pub(crate) fn by_columns(equality: Vec<(DataFile, i64)>) -> Result<BTreeMap<Vec<i32>, Vec<(DataFile, i64)>>> {
-    let mut groups: BTreeMap<Vec<i32>, Vec<(DataFile, i64)>> = BTreeMap::new();
+pub(crate) fn by_columns(equality: Vec<LiveFile>) -> Result<BTreeMap<Vec<i32>, Vec<LiveFile>>> {
+    let mut groups: BTreeMap<Vec<i32>, Vec<LiveFile>> = BTreeMap::new();
     for (file, sequence) in equality {
         let mut ids = file.equality_ids().unwrap_or_default();
         ids.sort_unstable();

@@ -63,11 +63,14 @@ struct Wanted {
     range: Option<(i32, i64, i64)>,
 }
 
-/// The live files of a snapshot, each with its data sequence number; data files oldest first.
+/// A file with its data sequence number.
+pub(crate) type LiveFile = (DataFile, i64);
+
+/// The live files of a snapshot; data files oldest first.
 pub(crate) struct Plan {
-    pub(crate) data: Vec<(DataFile, i64)>,
-    pub(crate) equality: Vec<(DataFile, i64)>,
-    pub(crate) position: Vec<(DataFile, i64)>,
+    pub(crate) data: Vec<LiveFile>,
+    pub(crate) equality: Vec<LiveFile>,
+    pub(crate) position: Vec<LiveFile>,
 }
 
 impl Table {
