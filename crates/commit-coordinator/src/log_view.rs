@@ -156,6 +156,10 @@ pub trait ProgressView: Send {
     /// The barrier of this number, if the source wrote it (and has not deleted it because the log begins after it).
     fn barrier(&self, number: u64) -> Option<BarrierLine>;
 
+    /// The newest barrier that removes every row of the table, if the source wrote one (and has not deleted it): what lies before
+    /// it need not be applied.
+    fn newest_removal(&self) -> Option<BarrierLine>;
+
     /// What holds for records at or after this offset.
     fn facts(&self, topic: &str, partition: i32, at: i64) -> Facts;
 

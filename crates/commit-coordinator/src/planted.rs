@@ -14,8 +14,10 @@ pub enum Bug {
     UnknownTakenForFailure,
     /// One snapshot holds two spans of one log partition.
     TwoSpansInOneSnapshot,
-    /// A barrier is committed although not all log partitions are at it.
+    /// A barrier is committed although not all log partitions are at it, or some are beyond it.
     BarrierNotWaitedFor,
+    /// A barrier that keeps rows is committed from below, as only one that removes them may be.
+    KeepingBarrierFromBelow,
     /// Files of an attempt with an unknown outcome are deleted.
     FilesDeletedAfterUnknown,
     /// A span is written without reading the progress records first.

@@ -20,7 +20,8 @@ pub enum Verdict {
     Stale(Stale),
     /// What comes before it is not committed yet: it waits.
     Gap(Span),
-    /// It is behind a barrier that is not committed yet, or is a barrier that not every log partition has reached: it waits.
+    /// It is behind a barrier that is not committed yet, or is a barrier that keeps rows and that not every log partition has
+    /// reached: it waits.
     BarrierNotReached {
         /// The barrier.
         number: u64,
@@ -49,7 +50,11 @@ pub fn check_log(checkpoint: &Checkpoint, log: &LogView) -> Result<(), Refusal> 
     check_bounds(checkpoint, log)
 }
 
-fn check_identity(checkpoint: &Checkpoint, log: &LogView) -> Result<(), Refusal> {
+/// Checks that a log is the one that a checkpoint speaks of, whatever it still has.
+///
+/// # Errors
+/// The refusal, if it is not.
+pub(crate) fn check_identity(checkpoint: &Checkpoint, log: &LogView) -> Result<(), Refusal> {
     if log.log != checkpoint.log {
         return Err(Refusal::LogReplaced { expected: checkpoint.log.clone(), found: log.log.clone() });
     }
@@ -170,7 +175,11 @@ fn barrier(checkpoint: &Checkpoint, claim: &Claim, number: u64, kind: BarrierKin
     if number <= checkpoint.barrier {
         return Verdict::Stale(Stale::Barrier(number));
     }
-    if number - 1 > checkpoint.barrier {
+    // Rows before a barrier that removes them all need not have been applied, nor the barriers between: the log may have lost just
+    // those, or hold a record there that no row can be made of.
+    let from_below = kind.removes_rows() || planted!(bugs, KeepingBarrierFromBelow);
+    let passes_over = number - 1 > checkpoint.barrier;
+    if passes_over && !from_below {
         return Verdict::BarrierNotReached { number };
     }
     for (topic, partition, next) in checkpoint.partitions() {
@@ -194,12 +203,14 @@ fn barrier(checkpoint: &Checkpoint, claim: &Claim, number: u64, kind: BarrierKin
             }
             Some(next) => reached &= next == span.from,
             None if kind == BarrierKind::Partitions && span.from == 0 && checkpoint.topics.contains_key(&span.topic) => {}
+            // One of the barriers between has brought it.
+            None if from_below && passes_over && checkpoint.topics.contains_key(&span.topic) => {}
             None => {
                 return Verdict::Refused(Refusal::UnknownPartition { topic: span.topic.clone(), partition: span.partition });
             }
         }
     }
-    if !reached && !planted!(bugs, BarrierNotWaitedFor) {
+    if !reached && !from_below && !planted!(bugs, BarrierNotWaitedFor) {
         return Verdict::BarrierNotReached { number };
     }
     let mut next = after(checkpoint, claim);

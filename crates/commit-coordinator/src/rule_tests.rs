@@ -75,13 +75,13 @@ fn a_delta_that_begins_below_is_stale_whole_and_one_that_begins_above_waits() {
 }
 
 #[test]
-fn a_barrier_is_committed_alone_and_only_when_every_partition_is_at_it() {
-    let barrier = Claim::barrier(1, BarrierKind::Truncate, vec![span(0, 5, 5), span(1, 7, 7)]);
+fn a_barrier_that_keeps_rows_is_committed_alone_and_only_when_every_partition_is_at_it() {
+    let barrier = Claim::barrier(1, BarrierKind::KeyChange, vec![span(0, 5, 5), span(1, 7, 7)]);
     assert_eq!(committed(decide(&at(&[5, 7], 0), &barrier, &whole())).barrier, 1);
     assert_eq!(decide(&at(&[5, 6], 0), &barrier, &whole()), Verdict::BarrierNotReached { number: 1 });
     assert_eq!(refused(&decide(&at(&[5, 8], 0), &barrier, &whole())), "barrier-crossed");
     assert_eq!(decide(&at(&[9, 9], 1), &barrier, &whole()), Verdict::Stale(Stale::Barrier(1)));
-    let second = Claim::barrier(2, BarrierKind::Truncate, vec![span(0, 5, 5), span(1, 7, 7)]);
+    let second = Claim::barrier(2, BarrierKind::KeyChange, vec![span(0, 5, 5), span(1, 7, 7)]);
     assert_eq!(decide(&at(&[5, 7], 0), &second, &whole()), Verdict::BarrierNotReached { number: 2 });
 
     let mut round = Round::new(&at(&[5, 6], 0));
@@ -91,6 +91,30 @@ fn a_barrier_is_committed_alone_and_only_when_every_partition_is_at_it() {
     assert_eq!(round.admit(&barrier, &whole()), Admission::Admitted);
     let behind = Claim { after_barrier: 1, ..Claim::advance(vec![span(0, 5, 6)]) };
     assert_eq!(round.admit(&behind, &whole()), Admission::NextRound);
+}
+
+#[test]
+fn a_barrier_that_removes_all_rows_passes_over_what_was_not_applied_before_it() {
+    for kind in [BarrierKind::Truncate, BarrierKind::Recreate] {
+        let barrier = Claim::barrier(3, kind, vec![span(0, 5, 5), span(1, 7, 7)]);
+        for (next, before) in [([5, 7], 2), ([5, 6], 2), ([0, 0], 2), ([4, 7], 0), ([0, 0], 1)] {
+            // The log may have lost what is passed over, but not what comes next.
+            let after = committed(decide(&at(&next, before), &barrier, &log(&[(5, 9), (7, 9)])));
+            assert_eq!(after.partitions().collect::<Vec<_>>(), [("t", 0, 5), ("t", 1, 7)]);
+            assert_eq!(after.barrier, 3);
+            assert_eq!(refused(&decide(&at(&next, before), &barrier, &log(&[(6, 9), (7, 9)]))), "below-log-start");
+        }
+        assert_eq!(refused(&decide(&at(&[6, 0], 0), &barrier, &whole())), "barrier-crossed");
+        assert_eq!(decide(&at(&[5, 7], 3), &barrier, &whole()), Verdict::Stale(Stale::Barrier(3)));
+        assert_eq!(decide(&at(&[5, 7], 4), &barrier, &whole()), Verdict::Stale(Stale::Barrier(3)));
+
+        // A partition that one of the barriers between has brought.
+        let mut more = log(&[(0, 9), (0, 9), (0, 9)]);
+        more.topics.get_mut("t").unwrap().announced = Some(3);
+        let barrier = Claim::barrier(3, kind, vec![span(0, 5, 5), span(1, 7, 7), span(2, 4, 4)]);
+        assert_eq!(committed(decide(&at(&[5, 6], 1), &barrier, &more)).next("t", 2), Some(4));
+        assert_eq!(refused(&decide(&at(&[5, 6], 2), &barrier, &more)), "unknown-partition", "there is none between");
+    }
 }
 
 #[test]

@@ -65,7 +65,8 @@ impl BarrierKind {
 pub enum Act {
     /// Commit rows; or, where the spans held none, only the progress over them.
     Advance,
-    /// Commit the barrier of this number, a snapshot of its own, with an empty span for every log partition.
+    /// Commit the barrier of this number, a snapshot of its own, with an empty span for every log partition. One that keeps rows
+    /// needs every partition to be exactly there, one that removes them needs none to be beyond.
     Barrier {
         /// From 1, without gaps in one table.
         number: u64,

@@ -142,6 +142,14 @@ struct Reading {
     retention_checked: Duration,
 }
 
+/// How work from a checkpoint begins.
+enum Start {
+    /// With what comes next in the log.
+    Reading(Reading),
+    /// With a barrier further on, behind which nothing of before counts.
+    BelowRemoval(BarrierLine),
+}
+
 /// What to do after reading.
 enum Next {
     Cut,
@@ -237,7 +245,21 @@ where
                 None => return Ok(End::Stopped),
             },
         };
-        let mut reading = self.seek(&checkpoint).await?;
+        let mut reading = match self.seek(&checkpoint).await? {
+            Start::Reading(reading) => reading,
+            Start::BelowRemoval(line) => {
+                tracing::info!(
+                    table = self.parts.table.name(),
+                    number = line.number,
+                    "going on behind a barrier that removes every row: what lies before it is passed over"
+                );
+                let newer = match self.commit_barrier(&line, stop).await? {
+                    Some(Next::Seek(newer)) => newer,
+                    _ => None,
+                };
+                return Ok(if *stop.borrow() { End::Stopped } else { End::Seek(newer) });
+            }
+        };
         loop {
             let seek = match self.fill(&mut reading, stop).await? {
                 Next::Seek(checkpoint) => Some(Next::Seek(checkpoint)),
@@ -282,15 +304,6 @@ where
         Ok(None)
     }
 
-    async fn check_log(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        let topics: Vec<String> = checkpoint.topics.keys().cloned().collect();
-        let view = self.parts.log.view(&topics).await?;
-        match check_log(checkpoint, &view) {
-            Ok(()) => Ok(()),
-            Err(refusal) => Err(self.confirm(checkpoint, refusal).await?),
-        }
-    }
-
     /// A refusal holds only if the checkpoint is still the table's: another worker's delta may have been committed since, and
     /// the log may have let go of just that.
     async fn confirm(&mut self, checkpoint: &Checkpoint, refusal: Refusal) -> Result<Error> {
@@ -301,8 +314,17 @@ where
         Ok(self.refuse(refusal))
     }
 
-    async fn seek(&mut self, checkpoint: &Checkpoint) -> Result<Reading> {
-        self.check_log(checkpoint).await?;
+    async fn seek(&mut self, checkpoint: &Checkpoint) -> Result<Start> {
+        let topics: Vec<String> = checkpoint.topics.keys().cloned().collect();
+        let view = self.parts.log.view(&topics).await?;
+        // After the look: a barrier that was written before the log let go of what lies below it is known then.
+        self.parts.progress.catch_up().await?;
+        if let Some(line) = self.parts.progress.newest_removal().filter(|line| line.number > checkpoint.barrier) {
+            return Ok(Start::BelowRemoval(line));
+        }
+        if let Err(refusal) = check_log(checkpoint, &view) {
+            return Err(self.confirm(checkpoint, refusal).await?);
+        }
         let mut lanes = Vec::new();
         for (topic, partition, next) in checkpoint.partitions() {
             let mine = self.settings.partitions.as_ref();
@@ -313,9 +335,8 @@ where
         let whole = lanes.len() == checkpoint.partitions().count();
         let starts: Vec<Span> = lanes.iter().map(|l| Span::at(&*l.topic, l.partition, l.at)).collect();
         self.parts.writer.restart(&starts).await?;
-        self.parts.progress.catch_up().await?;
         tracing::debug!(table = self.parts.table.name(), at = ?starts, barrier = checkpoint.barrier, "reading from the checkpoint");
-        Ok(Reading {
+        Ok(Start::Reading(Reading {
             barrier: checkpoint.barrier,
             touched: checkpoint.touched,
             lanes,
@@ -324,6 +345,6 @@ where
             opened: None,
             covered: None,
             retention_checked: self.parts.environment.now(),
-        })
+        }))
     }
 }

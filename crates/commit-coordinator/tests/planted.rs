@@ -1,7 +1,7 @@
 //! Known protocol bugs are found: by the simulator within so many seeds, and where they are the rule's also by the model.
 
 use crate::sim::play;
-use commit_coordinator::Bug;
+use commit_coordinator::{BarrierKind, Bug};
 
 /// The first seed whose history shows the bug.
 fn found_by_simulator(bug: Bug, seeds: u64) {
@@ -15,15 +15,15 @@ fn found_by_simulator(bug: Bug, seeds: u64) {
     panic!("{bug:?} is not found within {seeds} seeds");
 }
 
-fn found_by_model(bug: Bug, says: &str) {
-    let why = crate::model::finds(bug).expect_err("the model does not find the bug");
+fn found_by_model(bug: Bug, barrier: BarrierKind, says: &str) {
+    let why = crate::model::finds(bug, barrier).expect_err("the model does not find the bug");
     assert!(why.contains(says), "{why}");
 }
 
 #[test]
 fn a_skipped_stale_check_is_found() {
     found_by_simulator(Bug::StaleCheckSkipped, 200);
-    found_by_model(Bug::StaleCheckSkipped, "is next");
+    found_by_model(Bug::StaleCheckSkipped, BarrierKind::Truncate, "is next");
 }
 
 #[test]
@@ -44,7 +44,13 @@ fn two_spans_of_one_log_partition_in_one_snapshot_are_found() {
 #[test]
 fn a_barrier_that_is_not_waited_for_is_found() {
     found_by_simulator(Bug::BarrierNotWaitedFor, 200);
-    found_by_model(Bug::BarrierNotWaitedFor, "barrier");
+    found_by_model(Bug::BarrierNotWaitedFor, BarrierKind::KeyChange, "barrier");
+}
+
+#[test]
+fn a_barrier_that_keeps_rows_and_is_committed_from_below_is_found() {
+    found_by_simulator(Bug::KeepingBarrierFromBelow, 200);
+    found_by_model(Bug::KeepingBarrierFromBelow, BarrierKind::KeyChange, "the barrier is applied at");
 }
 
 #[test]

@@ -334,6 +334,10 @@ impl ProgressView for MemoryProgress {
         self.known.barriers.iter().find(|b| b.number == number).cloned()
     }
 
+    fn newest_removal(&self) -> Option<BarrierLine> {
+        self.known.barriers.iter().rfind(|b| b.kind.removes_rows()).cloned()
+    }
+
     fn facts(&self, _topic: &str, partition: i32, at: i64) -> Facts {
         let (schema_version, until) = self.known.version(partition, at);
         Facts { schema_version, generation: 0, until }

@@ -50,22 +50,16 @@ where
         Ok(None)
     }
 
-    /// Offers a barrier and waits for it: nothing behind it may be read before.
+    /// Passes a barrier that was reached: nothing behind it may be read before it is committed.
     pub(super) async fn pass(
         &mut self,
         reading: &mut Reading,
         line: BarrierLine,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Option<Next>> {
-        if let Some(next) = self.settle(stop).await? {
+        if let Some(next) = self.commit_barrier(&line, stop).await? {
             return Ok(Some(next));
         }
-        let claim = Claim::barrier(line.number, line.kind, line.at.clone());
-        self.offer(Delta { claim, files: None }, stop).await?;
-        if let Some(next) = self.settle(stop).await? {
-            return Ok(Some(next));
-        }
-        self.parts.writer.passed(&line);
         if line.kind == BarrierKind::Partitions {
             // The checkpoint knows the new log partitions now.
             return Ok(Some(Next::Seek(None)));
@@ -74,6 +68,20 @@ where
         if line.kind.removes_rows() {
             reading.touched = false;
         }
+        Ok(None)
+    }
+
+    /// Offers a barrier and waits for the answer. `Some`: seek.
+    pub(super) async fn commit_barrier(&mut self, line: &BarrierLine, stop: &mut watch::Receiver<bool>) -> Result<Option<Next>> {
+        if let Some(next) = self.settle(stop).await? {
+            return Ok(Some(next));
+        }
+        let claim = Claim::barrier(line.number, line.kind, line.at.clone());
+        self.offer(Delta { claim, files: None }, stop).await?;
+        if let Some(next) = self.settle(stop).await? {
+            return Ok(Some(next));
+        }
+        self.parts.writer.passed(line);
         Ok(None)
     }
 

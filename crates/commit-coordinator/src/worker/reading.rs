@@ -157,7 +157,7 @@ where
         let mut fetch = match self.parts.log.read(&lane.topic, lane.partition, lane.at, until, bytes).await {
             Ok(fetch) => fetch,
             Err(e) => {
-                self.explain(lane, e).await?;
+                self.explain(reading, lane, e).await?;
                 return Ok(Step::Dry(false));
             }
         };
@@ -205,7 +205,7 @@ where
     }
 
     /// A read failed: perhaps the log has lost what comes next, and nobody has applied it.
-    async fn explain(&mut self, lane: &Lane, error: Error) -> Result<()> {
+    async fn explain(&mut self, reading: &Reading, lane: &Lane, error: Error) -> Result<()> {
         let topics = [lane.topic.clone()];
         let view = self.parts.log.view(&topics).await?;
         let partition = view.topics.get(&lane.topic).and_then(|t| t.partitions.get(&lane.partition));
@@ -214,6 +214,10 @@ where
         let applied = head.checkpoint.and_then(|c| c.next(&lane.topic, lane.partition));
         if applied.is_some_and(|next| next >= first) {
             return Err(error);
+        }
+        self.parts.progress.catch_up().await?;
+        if self.parts.progress.newest_removal().is_some_and(|line| line.number > reading.barrier) {
+            return Err(error); // and the seek that follows goes on behind it
         }
         let (topic, partition) = (lane.topic.clone(), lane.partition);
         Err(self.refuse(Refusal::BelowLogStart { topic, partition, next: lane.at, first }))

@@ -18,10 +18,10 @@ pub(super) fn delta(entry: u8) -> u8 {
     entry & 15
 }
 
-fn claim(delta: u8) -> Claim {
+fn claim(delta: u8, barrier: BarrierKind) -> Claim {
     if delta == BARRIER_DELTA {
         let at = (0..2).map(|p| Span::at(TOPIC, p, i64::from(BARRIER[p as usize]))).collect();
-        return Claim::barrier(1, BarrierKind::Truncate, at);
+        return Claim::barrier(1, barrier, at);
     }
     let (partition, from, to, after) = SPANS[usize::from(delta) - 1];
     let span = Span::new(TOPIC, i32::try_from(partition).unwrap(), from.into(), to.into());
@@ -48,19 +48,22 @@ pub(super) struct Judged {
 pub(super) struct Judge {
     pub(super) known: HashMap<([u8; 2], u8, [u8; 8]), Judged, foldhash::fast::RandomState>,
     claims: Vec<Claim>,
+    /// The barrier removes all rows: what lies before it need not be applied.
+    pub(super) removes_rows: bool,
     view: LogView,
     #[cfg(feature = "planted-bugs")]
     pub(super) bug: Option<commit_coordinator::Bug>,
 }
 
 impl Judge {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(barrier: BarrierKind) -> Self {
         let end = i64::from(RECORDS);
         let partitions = (0..2).map(|p| (p, PartitionView { first: 0, next: end, expiring: 0 })).collect();
         let topic = TopicView { id: "id".into(), partitions, announced: None };
         Self {
             known: HashMap::default(),
-            claims: (1..=BARRIER_DELTA).map(claim).collect(),
+            claims: (1..=BARRIER_DELTA).map(|delta| claim(delta, barrier)).collect(),
+            removes_rows: barrier.removes_rows(),
             view: LogView { log: "log".into(), topics: BTreeMap::from([(TOPIC.into(), topic)]) },
             #[cfg(feature = "planted-bugs")]
             bug: None,

@@ -99,14 +99,15 @@ impl State {
     }
 
     /// The truth about what is applied, written without the crate's rule.
-    fn apply(&mut self, deltas: u16) -> Result<(), String> {
+    fn apply(&mut self, deltas: u16, judge: &Judge) -> Result<(), String> {
         let list: Vec<u8> = (1..=BARRIER_DELTA).filter(|d| deltas & (1 << d) != 0).collect();
         for d in &list {
             if *d == BARRIER_DELTA {
-                if list.len() > 1 || self.next != BARRIER || self.barrier != 0 {
+                let from_below = judge.removes_rows && (0..2).all(|p| self.next[p] <= BARRIER[p]);
+                if list.len() > 1 || self.barrier != 0 || !(from_below || self.next == BARRIER) {
                     return Err(format!("the barrier is applied at {:?}, after {} barriers", self.next, self.barrier));
                 }
-                self.barrier = 1;
+                (self.next, self.barrier) = (BARRIER, 1);
                 continue;
             }
             let (partition, from, to, _) = SPANS[usize::from(*d) - 1];
@@ -132,7 +133,7 @@ impl State {
         worker.waiting = 0;
         if let Some((at, barrier)) = &mut worker.known {
             match delta(offer) {
-                BARRIER_DELTA => *barrier = 1,
+                BARRIER_DELTA => (*at, *barrier) = (BARRIER[usize::from(owner(offer))], 1),
                 d => *at = SPANS[usize::from(d) - 1].2,
             }
         }
@@ -224,13 +225,13 @@ impl State {
             }
         }
         for w in 0..2 {
-            self.work(w, out);
+            self.work(w, judge, out);
         }
         for i in 0..2 {
             let (owner, deltas) = self.late[i];
             if deltas != 0 {
                 let mut state = *self;
-                state.apply(deltas)?;
+                state.apply(deltas, judge)?;
                 if let Some(before) = self.coordinators.get(usize::from(owner))
                     && before.step == Step::Unsure(false)
                 {
@@ -279,7 +280,7 @@ impl State {
             return Ok(());
         }
         let mut done = state;
-        done.apply(deltas)?;
+        done.apply(deltas, judge)?;
         if (done.next, done.barrier) != (judged.next, judged.barrier) {
             return Err(format!("{:?} is applied, the checkpoint says {:?}", done.next, judged.next));
         }
@@ -295,7 +296,7 @@ impl State {
                 out.push(late);
             }
             let mut landed = unsure;
-            landed.apply(deltas)?;
+            landed.apply(deltas, judge)?;
             landed.coordinators[c] = Coordinator { step: Step::Unsure(true), ..unsure.coordinators[c] };
             out.push(landed);
         }
@@ -319,7 +320,7 @@ impl State {
         }
     }
 
-    fn work(&self, w: usize, out: &mut Vec<State>) {
+    fn work(&self, w: usize, judge: &Judge, out: &mut Vec<State>) {
         let worker = self.workers[w];
         if worker.waiting != 0 {
             if !self.is_under_way(w) {
@@ -348,7 +349,8 @@ impl State {
                 offer(d);
             }
         }
-        if barrier == 0 && at == BARRIER[w] {
+        // One that removes all rows is gone to at once by a worker that learns of it before it reads.
+        if barrier == 0 && (at == BARRIER[w] || (judge.removes_rows && at < BARRIER[w])) {
             offer(BARRIER_DELTA);
         }
         if at < self.next[w] || barrier < self.barrier {

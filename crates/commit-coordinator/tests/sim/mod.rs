@@ -274,8 +274,8 @@ impl Sim {
                 let version = self.log.new_schema();
                 self.world.note(format!("log schema {version} at {:?}", self.log.end().0));
             }
-            63..=65 => self.barrier(BarrierKind::Truncate),
-            66 => self.barrier(BarrierKind::KeyChange),
+            63..=64 => self.barrier(BarrierKind::Truncate),
+            65..=66 => self.barrier(BarrierKind::KeyChange),
             67 if self.partition_count() < 5 => {
                 let partition = self.log.add_partition();
                 self.world.note(format!("log partition {partition} added behind barrier {}", self.log.end().1));
@@ -315,11 +315,50 @@ impl Sim {
                 let partition = i32::try_from(self.world.roll(0..self.partition_count())).unwrap();
                 self.log.expire_soon(partition, self.log.end().0[&partition]);
             }
-            100..=107 => self.start_maintainer(),
+            100 => self.long_absence().await,
+            101..=107 => self.start_maintainer(),
             108 if !self.maintainers.is_empty() => self.crash_maintainer(),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Nobody is there for longer than the log keeps records; what it lost lies before a barrier that removes all rows.
+    async fn long_absence(&mut self) {
+        if self.applied().await.0.is_empty() {
+            return; // a first start needs what the log has lost
+        }
+        self.world.note("nobody is there for long");
+        while !self.workers.is_empty() {
+            self.crash_worker(0);
+        }
+        while !self.coordinators.is_empty() {
+            self.crash_coordinator(0);
+        }
+        // What is still on its way arrives nowhere.
+        sleep(Duration::from_secs(5)).await;
+        for _ in 0..self.world.roll(1..4) {
+            self.change_rows();
+            match self.world.roll(0..4) {
+                0 => self.barrier(BarrierKind::KeyChange),
+                1 if self.partition_count() < 5 => drop(self.log.add_partition()),
+                2 => drop(self.log.new_schema()),
+                _ => {}
+            }
+        }
+        self.change_rows();
+        self.barrier(BarrierKind::Recreate);
+        for (partition, end) in self.log.end().0 {
+            if self.world.roll(0..2) == 0 {
+                self.world.note(format!("the log lets go of {partition} up to {end}"));
+                self.log.remove_before(partition, end);
+            }
+        }
+        if self.world.roll(0..2) == 0 {
+            self.change_rows();
+        }
+        self.start_coordinator();
+        self.assign();
     }
 
     /// A worker of another make offers two spans of one log partition at once, without waiting for the first one's answer.

@@ -250,6 +250,10 @@ impl ProgressView for SimProgress {
         self.inner.barrier(number)
     }
 
+    fn newest_removal(&self) -> Option<BarrierLine> {
+        self.inner.newest_removal()
+    }
+
     fn facts(&self, topic: &str, partition: i32, at: i64) -> Facts {
         self.inner.facts(topic, partition, at)
     }

@@ -79,6 +79,17 @@ impl TableProgressView {
         self.known.tables.get(&self.table)
     }
 
+    fn line(&self, barrier: &cdc_core::Barrier) -> Option<BarrierLine> {
+        let kind = match barrier.kind {
+            cdc_core::BarrierKind::Truncate => BarrierKind::Truncate,
+            cdc_core::BarrierKind::Recreate => BarrierKind::Recreate,
+            cdc_core::BarrierKind::KeyChange => BarrierKind::KeyChange,
+            cdc_core::BarrierKind::Partitions => BarrierKind::Partitions,
+            _ => return None,
+        };
+        Some(BarrierLine { number: barrier.number, kind, at: spans(self.table()?.topic()?, &barrier.at) })
+    }
+
     /// The newest snapshot of the table, if it is complete.
     pub(super) fn complete_generation(&self) -> Option<CompleteGeneration> {
         let table = self.table()?;
@@ -114,16 +125,11 @@ impl ProgressView for TableProgressView {
     }
 
     fn barrier(&self, number: u64) -> Option<BarrierLine> {
-        let table = self.table()?;
-        let barrier = table.barriers.get(&number)?;
-        let kind = match barrier.kind {
-            cdc_core::BarrierKind::Truncate => BarrierKind::Truncate,
-            cdc_core::BarrierKind::Recreate => BarrierKind::Recreate,
-            cdc_core::BarrierKind::KeyChange => BarrierKind::KeyChange,
-            cdc_core::BarrierKind::Partitions => BarrierKind::Partitions,
-            _ => return None,
-        };
-        Some(BarrierLine { number, kind, at: spans(table.topic()?, &barrier.at) })
+        self.line(self.table()?.barriers.get(&number)?)
+    }
+
+    fn newest_removal(&self) -> Option<BarrierLine> {
+        self.table()?.barriers.values().rev().filter_map(|b| self.line(b)).find(|line| line.kind.removes_rows())
     }
 
     fn facts(&self, topic: &str, partition: i32, at: i64) -> Facts {
