@@ -99,6 +99,8 @@ struct Attempt<K> {
 struct Known<K> {
     head: Head<K>,
     base: Arc<Checkpoint>,
+    /// Others changed rows: nothing is committed upon it but a barrier that removes them all.
+    foreign: Option<Refusal>,
 }
 
 /// Turns the deltas of one table into commits.
@@ -219,7 +221,10 @@ impl<T: MirrorTable> Coordinator<T> {
                     () = stopped(&mut self.stop), if !stopping => continue,
                     () = self.environment.sleep(self.settings.head_check) => {
                         self.look().await?;
-                        continue;
+                        match self.known.as_ref().and_then(|k| k.foreign.clone()) {
+                            Some(refusal) => return Err(self.refuse(refusal)),
+                            None => continue,
+                        }
                     }
                 }
             }

@@ -26,7 +26,7 @@ pub use checkpoint::{
 pub use coordinator::{Coordinator, CoordinatorSettings, CoordinatorStatus};
 pub use environment::{Environment, SystemEnvironment};
 pub use error::{BoxError, Error, ErrorKind, Result};
-pub use lineage::{Descent, ForeignCommit, ForeignWrites, Lineage, Operation, SnapshotView, assess, trace};
+pub use lineage::{Descent, ForeignCommit, ForeignRows, ForeignWrites, Lineage, Operation, SnapshotView, assess, trace};
 pub use log_view::{
     BarrierLine, CompleteGeneration, Facts, Fetch, LogInspector, LogView, PartitionView, ProgressView, SpanLog, TopicView,
 };

@@ -165,16 +165,43 @@ pub enum ForeignWrites {
     Warn,
 }
 
+/// Whether others changed the table's rows since the sink's last commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForeignRows {
+    /// They did not.
+    None,
+    /// They did, which is accepted: the checkpoint is marked as touched.
+    Accepted,
+    /// They did, which is refused. Only a barrier that removes all rows, theirs too, may still be committed upon this head.
+    Refused(Refusal),
+}
+
+impl ForeignRows {
+    /// The refusal, if it is one.
+    pub(crate) fn refusal(self) -> Option<Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::None | Self::Accepted => None,
+        }
+    }
+}
+
 /// Checks a head before anything is committed upon it; tells whether others changed the table's rows since the last commit.
 ///
 /// # Errors
-/// The refusal.
-pub fn assess(sink: &str, branch: &str, head: Option<i64>, lineage: &Lineage, writes: ForeignWrites) -> Result<bool, Refusal> {
+/// The refusal of whatever is to be committed.
+pub fn assess(
+    sink: &str,
+    branch: &str,
+    head: Option<i64>,
+    lineage: &Lineage,
+    writes: ForeignWrites,
+) -> Result<ForeignRows, Refusal> {
     if let Some(other) = &lineage.other_sink {
         return Err(Refusal::OtherSink { sink: other.clone() });
     }
     match (&lineage.descent, head) {
-        (Descent::Fresh, _) => return Ok(false),
+        (Descent::Fresh, _) => return Ok(ForeignRows::None),
         (Descent::FromTag, _) => {}
         (Descent::Elsewhere { tagged }, head) => return Err(Refusal::NotDescended { head, last: *tagged }),
         (Descent::TagMissing, _) => return Err(Refusal::TagMissing { tag: checkpoint_tag(sink, branch) }),
@@ -183,15 +210,15 @@ pub fn assess(sink: &str, branch: &str, head: Option<i64>, lineage: &Lineage, wr
         }
     }
     let changed = lineage.foreign.iter().find(|c| c.operation != Operation::Replace);
-    match (changed, writes) {
-        (None, _) => Ok(false),
-        (Some(_), ForeignWrites::Warn) => Ok(true),
-        (Some(commit), ForeignWrites::Stop) => Err(Refusal::ForeignRows {
+    Ok(match (changed, writes) {
+        (None, _) => ForeignRows::None,
+        (Some(_), ForeignWrites::Warn) => ForeignRows::Accepted,
+        (Some(commit), ForeignWrites::Stop) => ForeignRows::Refused(Refusal::ForeignRows {
             snapshot: commit.snapshot,
             operation: commit.operation.as_str().to_owned(),
             by: commit.by.clone(),
         }),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -228,8 +255,12 @@ mod tests {
         trace("shop", "main", head, find, tags.iter().copied()).unwrap()
     }
 
+    /// Whether others' rows are there and accepted.
     fn verdict(lineage: &Lineage, writes: ForeignWrites) -> Result<bool, Refusal> {
-        assess("shop", "main", Some(9), lineage, writes)
+        match assess("shop", "main", Some(9), lineage, writes)? {
+            ForeignRows::Refused(refusal) => Err(refusal),
+            rows => Ok(rows == ForeignRows::Accepted),
+        }
     }
 
     const TAG: &str = "cdc-checkpoint.shop.main";

@@ -5,7 +5,7 @@ use crate::checkpoint::Checkpoint;
 use crate::coordinator::stopped;
 use crate::environment::{Environment, backoff};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lineage::{Descent, ForeignWrites, assess};
+use crate::lineage::{Descent, ForeignRows, ForeignWrites, assess};
 use crate::log_view::{BarrierLine, Facts, ProgressView, SpanLog};
 use crate::planted::Planted;
 use crate::refusal::Refusal;
@@ -238,14 +238,14 @@ where
         if let Some(Next::Seek(newer)) = self.settle(stop).await? {
             from = newer.or(from);
         }
-        let checkpoint = match from {
-            Some(checkpoint) => checkpoint,
+        let (checkpoint, foreign) = match from {
+            Some(checkpoint) => (checkpoint, None),
             None => match self.read_checkpoint(stop).await? {
-                Some(checkpoint) => checkpoint,
+                Some((checkpoint, foreign)) => (checkpoint, foreign.refusal()),
                 None => return Ok(End::Stopped),
             },
         };
-        let mut reading = match self.seek(&checkpoint).await? {
+        let mut reading = match self.seek(&checkpoint, foreign).await? {
             Start::Reading(reading) => reading,
             Start::BelowRemoval(line) => {
                 tracing::info!(
@@ -279,18 +279,19 @@ where
         }
     }
 
-    /// The table's checkpoint, once the coordinator has made the first one; `None`: asked to stop before.
-    async fn read_checkpoint(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Option<Arc<Checkpoint>>> {
+    /// The table's checkpoint, once the coordinator has made the first one, and what is said of others' rows; `None`: asked to stop
+    /// before.
+    async fn read_checkpoint(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Option<(Arc<Checkpoint>, ForeignRows)>> {
         let mut tries = 0u32;
         while !*stop.borrow() {
             let Some(head) = self.parts.table.head().await? else { return Err(self.refuse(Refusal::TableMissing)) };
             let WorkerSettings { sink, branch, foreign_writes, .. } = &self.settings;
-            let touched =
+            let foreign =
                 assess(sink, branch, head.snapshot, &head.lineage, *foreign_writes).map_err(|refusal| self.refuse(refusal))?;
             match head.checkpoint {
                 Some(mut checkpoint) if head.lineage.descent == Descent::FromTag => {
-                    checkpoint.touched |= touched;
-                    return Ok(Some(Arc::new(checkpoint)));
+                    checkpoint.touched |= foreign == ForeignRows::Accepted;
+                    return Ok(Some((Arc::new(checkpoint), foreign)));
                 }
                 _ => {
                     tokio::select! {
@@ -314,7 +315,8 @@ where
         Ok(self.refuse(refusal))
     }
 
-    async fn seek(&mut self, checkpoint: &Checkpoint) -> Result<Start> {
+    /// Where to begin from this checkpoint; `foreign`: the refusal of others' rows, unless a barrier further on removes them.
+    async fn seek(&mut self, checkpoint: &Checkpoint, foreign: Option<Refusal>) -> Result<Start> {
         let topics: Vec<String> = checkpoint.topics.keys().cloned().collect();
         let view = self.parts.log.view(&topics).await?;
         // After the look: a barrier that was written before the log let go of what lies below it is known then.
@@ -322,7 +324,7 @@ where
         if let Some(line) = self.parts.progress.newest_removal().filter(|line| line.number > checkpoint.barrier) {
             return Ok(Start::BelowRemoval(line));
         }
-        if let Err(refusal) = check_log(checkpoint, &view) {
+        if let Some(refusal) = foreign.or_else(|| check_log(checkpoint, &view).err()) {
             return Err(self.confirm(checkpoint, refusal).await?);
         }
         let mut lanes = Vec::new();

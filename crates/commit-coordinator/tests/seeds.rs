@@ -68,6 +68,7 @@ fn every_snapshot_of_every_seed_holds_what_its_checkpoint_says_a_seed_replays_al
         "foreign compaction",
         "nobody is there for long",
         "the log lets go of",
+        "foreign row before a barrier",
         "foreign row",
         "DISASTER",
         "two spans",

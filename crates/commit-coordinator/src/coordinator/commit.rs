@@ -62,7 +62,7 @@ impl<T: MirrorTable> Coordinator<T> {
     }
 
     fn form(&mut self, view: &LogView) -> Result<Formed> {
-        let Some(base) = self.known.as_ref().map(|k| Arc::clone(&k.base)) else {
+        let Some((base, foreign)) = self.known.as_ref().map(|k| (Arc::clone(&k.base), k.foreign.clone())) else {
             return Err(Error::new(ErrorKind::Other, "a round began without a head"));
         };
         let mut round = Round::new(&base).with_planted(self.bugs);
@@ -79,6 +79,13 @@ impl<T: MirrorTable> Coordinator<T> {
                     Admission::No(Verdict::Refused(Refusal::Malformed { what: "it is a rewrite without files".to_owned() }))
                 }
                 _ => round.admit(&offer.delta.claim, view),
+            };
+            let admission = match (admission, &foreign, offer.delta.claim.act) {
+                (Admission::Admitted, Some(_), Act::Barrier { kind, .. }) if kind.removes_rows() => Admission::Admitted,
+                // Maintenance has time: the worker decides whether the table stops.
+                (Admission::Admitted, Some(_), Act::Rewrite) => Admission::No(Verdict::Rewrite),
+                (Admission::Admitted, Some(refusal), _) => Admission::No(Verdict::Refused(refusal.clone())),
+                (admission, ..) => admission,
             };
             let answer = match admission {
                 Admission::Admitted => {
@@ -131,7 +138,7 @@ impl<T: MirrorTable> Coordinator<T> {
         match result {
             Ok(head) => {
                 let snapshot = head.snapshot.unwrap_or_default();
-                self.keep(head, Arc::clone(&formed.checkpoint), true);
+                self.committed(head, Arc::clone(&formed.checkpoint));
                 self.attempts.clear();
                 self.acknowledge(&formed.members, snapshot, &formed.checkpoint);
                 failpoint::hit("coordinator-after-answer");

@@ -3,7 +3,7 @@
 use super::{Coordinator, CoordinatorSettings, Known};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lineage::assess;
+use crate::lineage::{ForeignRows, assess};
 use crate::log_view::LogView;
 use crate::refusal::Refusal;
 use crate::rule::check_identity;
@@ -12,8 +12,9 @@ use crate::table::{Change, Head, MirrorTable, SwapError};
 use std::sync::Arc;
 
 impl<T: MirrorTable> Coordinator<T> {
-    /// Reads the head and checks everything that must hold before a commit upon it.
-    async fn read_head(&mut self) -> Result<Head<T::Token>> {
+    /// Reads the head and checks everything that must hold before a commit upon it; what is said of others' rows is for the commit
+    /// to heed.
+    async fn read_head(&mut self) -> Result<(Head<T::Token>, ForeignRows)> {
         let (mut tries, mut deadline) = (0, None);
         let mut head = loop {
             match self.table.head().await {
@@ -32,9 +33,10 @@ impl<T: MirrorTable> Coordinator<T> {
             }
         }
         let CoordinatorSettings { sink, branch, foreign_writes, .. } = &self.settings;
-        let touched =
+        let foreign =
             assess(sink, branch, head.snapshot, &head.lineage, *foreign_writes).map_err(|refusal| self.refuse(refusal))?;
         if let Some(checkpoint) = &mut head.checkpoint {
+            let touched = foreign == ForeignRows::Accepted;
             if touched && !checkpoint.touched {
                 tracing::warn!(table = %self.name, "others have changed rows: it is no exact mirror any more, and its inserts are written as upserts");
             }
@@ -45,7 +47,7 @@ impl<T: MirrorTable> Coordinator<T> {
         {
             return Err(self.refuse(Refusal::NotDescended { head: head.snapshot, last: *snapshot }));
         }
-        Ok(head)
+        Ok((head, foreign))
     }
 
     async fn find(&self, commit: &str) -> Result<Option<i64>> {
@@ -72,12 +74,12 @@ impl<T: MirrorTable> Coordinator<T> {
     pub(super) async fn adopt(&mut self) -> Result<()> {
         let (mut tries, mut deadline) = (0, None);
         loop {
-            let head = self.read_head().await?;
+            let (head, foreign) = self.read_head().await?;
             let view = self.view().await?;
             if let Some(base) = head.checkpoint.clone() {
                 // What the log has lost is for the worker to judge: it knows whether a barrier removes the rows that lay there.
                 let checked = check_identity(&base, &view).map_err(|refusal| self.refuse(refusal));
-                self.keep(head, Arc::new(base), false);
+                self.keep(head, Arc::new(base), foreign);
                 match checked {
                     Ok(()) => return Ok(()),
                     Err(e) => self.confirm(e).await?,
@@ -91,7 +93,7 @@ impl<T: MirrorTable> Coordinator<T> {
             let first = Checkpoint { commit: self.environment.commit_id(), ..first };
             match self.table.swap(&head, Change::Delta(Vec::new()), &first).await {
                 Ok(head) => {
-                    self.keep(head, Arc::new(first), true);
+                    self.committed(head, Arc::new(first));
                     return Ok(());
                 }
                 Err(SwapError::Failed(e)) if e.kind() != ErrorKind::Unavailable => return Err(e),
@@ -101,29 +103,34 @@ impl<T: MirrorTable> Coordinator<T> {
         }
     }
 
-    pub(super) fn keep(&mut self, head: Head<T::Token>, base: Arc<Checkpoint>, own: bool) {
+    /// A commit of this coordinator has made this head.
+    pub(super) fn committed(&mut self, head: Head<T::Token>, base: Arc<Checkpoint>) {
+        self.keep(head, base, ForeignRows::None);
+        let now = self.environment.now();
+        self.status.send_modify(|s| {
+            s.commits = s.commits.wrapping_add(1);
+            s.last_commit = Some(now);
+        });
+    }
+
+    fn keep(&mut self, head: Head<T::Token>, base: Arc<Checkpoint>, foreign: ForeignRows) {
         if let Some(snapshot) = head.snapshot {
             self.last = Some((Arc::clone(&base), snapshot));
         }
-        let now = self.environment.now();
         self.status.send_modify(|s| {
             s.checkpoint = Some(Arc::clone(&base));
             s.snapshot = head.snapshot;
-            if own {
-                s.commits = s.commits.wrapping_add(1);
-                s.last_commit = Some(now);
-            }
         });
-        self.known = Some(Known { head, base });
+        self.known = Some(Known { head, base, foreign: foreign.refusal() });
     }
 
     /// Reads the head, checks it and builds upon it from here on.
     pub(super) async fn look(&mut self) -> Result<()> {
-        let head = self.read_head().await?;
+        let (head, foreign) = self.read_head().await?;
         let Some(base) = head.checkpoint.clone() else {
             return Err(Error::new(ErrorKind::Other, format!("the table {} has lost its checkpoint", self.name)));
         };
-        self.keep(head, Arc::new(base), false);
+        self.keep(head, Arc::new(base), foreign);
         Ok(())
     }
 
@@ -149,7 +156,7 @@ impl<T: MirrorTable> Coordinator<T> {
     /// A refusal holds only if the table is still what it was decided upon: otherwise another coordinator may have committed
     /// since, and the log may have let go of just that.
     pub(super) async fn confirm(&mut self, refusal: Error) -> Result<()> {
-        let head = self.read_head().await?;
+        let (head, _) = self.read_head().await?;
         match self.known.take() {
             Some(known) if known.head.token != head.token => Ok(()),
             _ => Err(refusal),

@@ -337,6 +337,11 @@ impl Sim {
         }
         // What is still on its way arrives nowhere.
         sleep(Duration::from_secs(5)).await;
+        if self.world.roll(0..2) == 0 {
+            // Whatever is said of others' rows, the barrier removes them.
+            self.table.foreign_write(vec![("absent".to_owned(), "alien".to_owned())], Vec::new());
+            self.world.note("foreign row before a barrier");
+        }
         for _ in 0..self.world.roll(1..4) {
             self.change_rows();
             match self.world.roll(0..4) {
@@ -510,6 +515,9 @@ impl Sim {
         }
         // A row of others goes with the next change of its key.
         let left = self.table.scan(None).map_err(|e| e.to_string())?;
+        if left.iter().any(|(key, _)| key == "absent") {
+            return Err("a foreign row is still there behind a barrier that removes all rows".to_owned());
+        }
         let (next, barrier) = self.log.end();
         let before = |partition: i32, offset: i64| {
             let cut: BTreeMap<i32, i64> = BTreeMap::from([(partition, offset)]);
