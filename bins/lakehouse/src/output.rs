@@ -63,12 +63,6 @@ pub(crate) fn stopped(table: &str, message: &str) -> String {
     format!("{table} has stopped: {}\n", indented(why.trim_start()))
 }
 
-/// A word of a command line, in quotes if a shell would take it apart.
-pub(crate) fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
-
 /// Prints `error: ...` and what caused it, unless the message already says so.
 pub(crate) fn print_error(global: &Global, message: &str, cause: Option<&(dyn std::error::Error + 'static)>) {
     let mut causes = Vec::new();
@@ -104,12 +98,5 @@ mod tests {
         let message = "d.t is not followed any further\n  a row was updated\n  → lakehouse resnapshot";
         assert_eq!(stopped("d.t", message), "d.t has stopped: a row was updated\n  → lakehouse resnapshot\n");
         assert_eq!(stopped("d.t", "a disk is full"), "d.t has stopped: a disk is full\n");
-    }
-
-    #[test]
-    fn a_word_that_a_shell_would_take_apart_is_quoted() {
-        assert_eq!(shell_word("./shop.toml"), "./shop.toml");
-        assert_eq!(shell_word("my shop's.toml"), r"'my shop'\''s.toml'");
-        assert_eq!(shell_word(""), "''");
     }
 }

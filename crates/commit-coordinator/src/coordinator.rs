@@ -5,7 +5,7 @@ use crate::checkpoint::{Checkpoint, check_sink_id};
 use crate::environment::{Environment, backoff};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lineage::ForeignWrites;
-use crate::log_view::{CompleteGeneration, LogInspector};
+use crate::log_view::{GenerationStart, LogInspector};
 use crate::planted::Planted;
 use crate::refusal::Refusal;
 use crate::start::FirstStart;
@@ -30,7 +30,7 @@ pub struct CoordinatorSettings {
     /// What to do on the first start when the log has lost its beginning.
     pub first_start: FirstStart,
     /// A snapshot of the source table that is whole in the log, for such a start.
-    pub generation: Option<CompleteGeneration>,
+    pub generation: Option<GenerationStart>,
     /// The table's UUID, if it is known from elsewhere.
     pub table_uuid: Option<String>,
     /// How long a delta waits for what must come before it.

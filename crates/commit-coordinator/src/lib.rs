@@ -28,7 +28,7 @@ pub use environment::{Environment, SystemEnvironment};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use lineage::{Descent, ForeignCommit, ForeignRows, ForeignWrites, Lineage, Operation, SnapshotView, assess, trace};
 pub use log_view::{
-    BarrierLine, CompleteGeneration, Facts, Fetch, LogInspector, LogView, PartitionView, ProgressView, SpanLog, TopicView,
+    BarrierLine, Facts, Fetch, GenerationStart, LogInspector, LogView, PartitionView, ProgressView, SpanLog, TopicView,
 };
 pub use one_table::run_table;
 #[cfg(feature = "planted-bugs")]

@@ -125,9 +125,10 @@ pub struct Facts {
     pub until: Option<i64>,
 }
 
-/// A snapshot of the source table all of whose rows are in the log.
+/// Where the newest snapshot of the source table begins in the log: a table that is begun there has every row once the snapshot is
+/// complete, which it may be already.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompleteGeneration {
+pub struct GenerationStart {
     /// Its number.
     pub number: u64,
     /// An empty span for every log partition, where the snapshot began.

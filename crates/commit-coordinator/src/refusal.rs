@@ -98,7 +98,7 @@ pub enum Refusal {
         /// That partition.
         partition: i32,
     },
-    /// First start with a log that has lost its beginning and holds no complete snapshot of the source table.
+    /// First start with a log that has lost its beginning and that of the newest snapshot of the source table.
     BeginningMissing {
         /// The topic.
         topic: String,
@@ -174,6 +174,12 @@ impl Refusal {
             Self::UnknownPartition { .. } => "unknown-partition",
             Self::Malformed { .. } => "malformed",
         }
+    }
+
+    /// True if the table goes on in spite of it behind a barrier that removes all its rows, as the source sends one before it reads
+    /// the table again: what was refused lies before it.
+    pub fn ends_at_removal(&self) -> bool {
+        matches!(self, Self::BelowLogStart { .. } | Self::ForeignRows { .. } | Self::BeginningMissing { .. })
     }
 
     /// What can be done, best first.
@@ -268,7 +274,7 @@ impl fmt::Display for Refusal {
             }
             Self::BeginningMissing { topic, partition, first } => write!(
                 f,
-                "the log of {topic}-{partition} begins at offset {first} and holds no complete snapshot of the source table: older rows would be missing"
+                "the log of {topic}-{partition} begins at offset {first} and holds no whole snapshot of the source table: older rows would be missing"
             ),
             Self::ForeignRows { snapshot, operation, by } => {
                 write!(f, "snapshot {snapshot} ({operation}, by {by}) changed its rows, and is not from this sink")

@@ -2,11 +2,11 @@
 
 use crate::checkpoint::{CHECKPOINT_VERSION, Checkpoint, TopicCheckpoint};
 use crate::lineage::Lineage;
-use crate::log_view::{CompleteGeneration, LogView};
+use crate::log_view::{GenerationStart, LogView};
 use crate::refusal::Refusal;
 use std::collections::BTreeMap;
 
-/// What to do when the log has lost its beginning and holds no complete snapshot.
+/// What to do when the log has lost its beginning and that of the newest snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum FirstStart {
     /// Refuse: older rows would be missing.
@@ -19,7 +19,7 @@ pub enum FirstStart {
 /// The checkpoint to begin with.
 ///
 /// In this order: the offsets that a Kafka Connect sink left, if the table has rows; the log's beginning, if it still has
-/// it; the beginning of the newest complete snapshot of the source table; the log's first offsets, if the operator says so.
+/// it; the beginning of the newest snapshot of the source table; the log's first offsets, if the operator says so.
 ///
 /// # Errors
 /// The refusal: rows without a checkpoint, a predecessor's offsets with holes, a log without its beginning, a missing topic.
@@ -29,7 +29,7 @@ pub fn first_checkpoint(
     topics: &[String],
     lineage: &Lineage,
     log: &LogView,
-    generation: Option<&CompleteGeneration>,
+    generation: Option<&GenerationStart>,
     first: FirstStart,
 ) -> Result<Checkpoint, Refusal> {
     let mut checkpoint = Checkpoint {
@@ -92,7 +92,7 @@ pub fn first_checkpoint(
 }
 
 /// Where the generation began in every log partition, if the log still has all of it.
-fn whole(generation: &CompleteGeneration, first: &Checkpoint) -> Option<Vec<(String, i32, i64)>> {
+fn whole(generation: &GenerationStart, first: &Checkpoint) -> Option<Vec<(String, i32, i64)>> {
     first
         .partitions()
         .map(|(topic, partition, first)| {
@@ -122,7 +122,7 @@ mod tests {
     fn start(
         lineage: &Lineage,
         log: &LogView,
-        generation: Option<&CompleteGeneration>,
+        generation: Option<&GenerationStart>,
         first: FirstStart,
     ) -> Result<Checkpoint, Refusal> {
         first_checkpoint("s", "main", &["t".to_owned()], lineage, log, generation, first)
@@ -132,13 +132,8 @@ mod tests {
         Lineage { descent: Descent::Fresh, has_rows: false, ..Lineage::own() }
     }
 
-    fn generation(began: i64) -> CompleteGeneration {
-        CompleteGeneration {
-            number: 3,
-            began_at: vec![Span::at("t", 0, began), Span::at("t", 1, 7)],
-            barrier: 2,
-            schema_version: 4,
-        }
+    fn generation(began: i64) -> GenerationStart {
+        GenerationStart { number: 3, began_at: vec![Span::at("t", 0, began), Span::at("t", 1, 7)], barrier: 2, schema_version: 4 }
     }
 
     #[test]
@@ -149,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_without_its_beginning_needs_a_complete_generation_or_the_operators_word() {
+    fn a_log_without_its_beginning_needs_a_whole_generation_or_the_operators_word() {
         let e = start(&empty(), &log(5), None, FirstStart::Complete).unwrap_err();
         assert_eq!(e, Refusal::BeginningMissing { topic: "t".into(), partition: 0, first: 5 });
         let e = start(&empty(), &log(5), Some(&generation(4)), FirstStart::Complete).unwrap_err();

@@ -7,7 +7,7 @@ mod url;
 
 pub use check::{Check, check};
 pub use discovery::{Discovery, FoundTable, PASSWORD_VARIABLE, discover};
-pub(crate) use names::leave_all_but_one_out;
+pub(crate) use names::{colliding, leave_all_but_one_out};
 pub use url::DatabaseUrl;
 
 use crate::config::SourceConfig;

@@ -17,6 +17,7 @@ mod status;
 mod verify;
 
 pub use catalog_view::{CatalogSnapshot, CatalogTable, StatusReport, TableReport, catalog_snapshots, catalog_tables, status};
+pub use cdc_core::shell_word;
 pub use config::{ForeignWrites, Halves, LogConfig, LogKind, MirrorConfig, Secret, SinkConfig, SourceConfig};
 pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE, check, discover};
 pub use error::{BoxError, Error, ErrorKind, Result};

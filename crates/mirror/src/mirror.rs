@@ -3,10 +3,10 @@
 use crate::capture::{Captured, Fenced};
 use crate::clock::now_ms;
 use crate::config::{Halves, LogConfig, LogKind, MirrorConfig};
-use crate::database::leave_all_but_one_out;
+use crate::database::{colliding, leave_all_but_one_out};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log_tail::LogTail;
-use crate::progress_topic::ProgressState;
+use crate::progress_topic::{ProgressState, TableProgress};
 use crate::sink::{ProgressFollower, TableHandle, TableProgressReport, TableTask, mirrored_name};
 use crate::status::{MirrorStatus, SourceStatus, StatusFile, TablePhase, TableStatus};
 use cdc_core::{GenerationState, SourcePosition, StopReason, TableId, TopicRouter};
@@ -93,7 +93,6 @@ impl Mirror {
             follower,
             captured,
             tables: BTreeMap::new(),
-            names: BTreeMap::new(),
             compactions: Arc::new(Semaphore::new(1)),
             stopping,
             capture_stop,
@@ -283,8 +282,6 @@ struct Supervisor {
     follower: ProgressFollower,
     captured: watch::Receiver<Captured>,
     tables: BTreeMap<TableId, TableHandle>,
-    /// Which source table owns a name in the catalog.
-    names: BTreeMap<TableName, TableId>,
     /// One table is compacted at a time: each takes memory of its own.
     compactions: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
@@ -386,26 +383,33 @@ impl Supervisor {
         });
     }
 
-    /// Gives every table of the progress topic a task of its own.
+    /// Gives every table of the progress topic a task of its own, but for those that are about to be read again: the barrier behind
+    /// which they begin has to be there first, since what lies before it may be what stopped them.
     fn start_tables(&mut self) -> Result<()> {
         if self.config.halves == Halves::Source {
             return Ok(());
         }
         let progress = self.follower.now();
-        let waiting: Vec<_> =
-            progress.tables.iter().filter(|(id, t)| !self.tables.contains_key(*id) && t.topic().is_some()).collect();
+        let begins =
+            |t: &TableProgress| t.topic().is_some() && t.stop.as_ref().is_none_or(|stop| stop.reason != StopReason::ReadAgain);
+        let waiting: Vec<_> = progress.tables.iter().filter(|(id, t)| !self.tables.contains_key(*id) && begins(t)).collect();
         let span_bytes =
             (self.config.sink.memory_budget / (2 * (self.tables.len() + waiting.len()).clamp(1, 16))).max(SMALLEST_SPAN);
+        let clashes = match waiting.is_empty() {
+            true => BTreeMap::new(),
+            false => colliding(progress.tables.keys()),
+        };
         for (id, table) in waiting {
-            let name = mirrored_name(id);
-            if let Some(other) = self.names.insert(name.clone(), id.clone()).filter(|other| other != id) {
-                return Err(Error::new(
-                    ErrorKind::Unsafe,
-                    format!(
-                        "the tables {other} and {id} would both be {name} in the catalog, where names are lower-cased\n  → {}",
-                        leave_all_but_one_out(&self.config.source, &[&other, id])
-                    ),
-                ));
+            let dropped = |id: &TableId| {
+                let stop = progress.tables.get(id).and_then(|t| t.stop.as_ref());
+                stop.is_some_and(|stop| stop.reason == StopReason::Dropped)
+            };
+            // Of two that are there from the beginning nobody can tell which is meant; one that comes later leaves the other alone.
+            if let Some(same) =
+                clashes.get(&mirrored_name(id)).filter(|same| same.iter().any(|other| *other != id && !dropped(other)))
+            {
+                self.tables.insert(id.clone(), TableHandle::stopped(id, &self.clash(same)));
+                continue;
             }
             let task = TableTask {
                 source_table: id.clone(),
@@ -421,6 +425,20 @@ impl Supervisor {
             self.tables.insert(id.clone(), task.spawn());
         }
         Ok(())
+    }
+
+    /// Tables that would be one in the catalog.
+    fn clash(&self, tables: &[&TableId]) -> Error {
+        let names: Vec<String> = tables.iter().map(|id| id.to_string()).collect();
+        let name = tables.first().map(|id| mirrored_name(id).to_string()).unwrap_or_default();
+        Error::new(
+            ErrorKind::Unsafe,
+            format!(
+                "the tables {} would be one table, {name}, in the catalog, where names are lower-cased\n  → rename all but one of them on the server\n  → in a mirror that has not captured them yet: {}",
+                names.join(" and "),
+                leave_all_but_one_out(&self.config.source, tables)
+            ),
+        )
     }
 
     /// Brings the status up to date.
@@ -442,11 +460,11 @@ impl Supervisor {
         for (id, topic) in &captured.topics {
             let entry = match self.tables.get(id) {
                 Some(handle) => describe(id, topic, &handle.report.borrow(), &captured, &progress),
-                None if self.config.halves == Halves::Source => {
-                    describe(id, topic, &TableProgressReport::default(), &captured, &progress)
+                // At the end its last words are there.
+                None if ended && self.config.halves != Halves::Source => {
+                    self.status.borrow().tables.get(&id.to_string()).cloned().unwrap_or_default()
                 }
-                // Not started yet; or, at the end, no longer: its last words are there.
-                None => self.status.borrow().tables.get(&id.to_string()).cloned().unwrap_or_default(),
+                None => describe(id, topic, &TableProgressReport::default(), &captured, &progress),
             };
             status.tables.insert(id.to_string(), entry);
         }
@@ -458,6 +476,7 @@ impl Supervisor {
             }
             entry.phase = TablePhase::Stopped;
             entry.stopped = Some(stop.message.clone());
+            entry.stays_stopped = true;
             entry.dropped = stop.reason == StopReason::Dropped;
         }
         if let Some(file) = &self.status_file
@@ -482,7 +501,11 @@ impl Supervisor {
         let by_source = |id: &TableId| captured.stops.iter().any(|s| s.table == *id && s.reason != StopReason::ReadAgain);
         let all = match self.config.halves {
             Halves::Source => !captured.topics.is_empty() && captured.topics.keys().all(by_source),
-            _ => !self.tables.is_empty() && self.tables.iter().all(|(id, h)| stopped(h).is_some() || by_source(id)),
+            _ => {
+                let begun = |id: &TableId| self.tables.get(id).is_some_and(|h| stopped(h).is_some());
+                let mut known = self.tables.keys().chain(captured.topics.keys());
+                !self.tables.is_empty() && known.all(|id| begun(id) || by_source(id))
+            }
         };
         all.then_some(Ok(()))
     }
@@ -526,8 +549,9 @@ fn describe_report(status: &mut TableStatus, report: &TableProgressReport) {
     status.snapshot_id = report.coordinator.snapshot;
     status.commits = report.coordinator.commits;
     status.last_commit_ms = report.last_commit_ms;
-    if let Some((_, message)) = &report.stopped {
+    if let Some((kind, message)) = &report.stopped {
         status.phase = TablePhase::Stopped;
         status.stopped = Some(message.clone());
+        status.stays_stopped = *kind == ErrorKind::Unsafe;
     }
 }

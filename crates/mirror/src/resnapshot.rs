@@ -69,16 +69,22 @@ pub async fn resnapshot(config: &MirrorConfig, which: &ReadAgain) -> Result<Resn
     };
     // A table that was dropped is read when it is there again.
     let there = |t: &TableProgress| t.stop.as_ref().is_none_or(|s| s.reason != StopReason::Dropped);
+    let status = StatusFile::of(&config.log.kind).map(|file| file.read().map(|status| (file, status))).transpose()?;
+    // The commits of a table are stopped by what is in the log or in the table: only the last run has said so.
+    let commits_stopped = |id: &TableId| {
+        let last = status.as_ref().and_then(|(_, status)| status.as_ref()?.tables.get(&id.to_string()));
+        last.filter(|t| t.stays_stopped && !t.dropped).and_then(|t| t.stopped.clone())
+    };
     let wanted: BTreeSet<TableId> = match which {
         ReadAgain::Tables(names) => named(names, state.tables.keys())?,
         ReadAgain::OnlyNeeded if lost.is_none() => {
-            state.tables.iter().filter(|(_, t)| t.stop.is_some() && there(t)).map(|(id, _)| id.clone()).collect()
+            let stopped = |(id, t): &(&TableId, &TableProgress)| t.stop.is_some() || commits_stopped(id).is_some();
+            state.tables.iter().filter(stopped).filter(|(_, t)| there(t)).map(|(id, _)| id.clone()).collect()
         }
         _ => state.tables.iter().filter(|(_, t)| there(t)).map(|(id, _)| id.clone()).collect(),
     };
     let all = *which == ReadAgain::All || lost.is_some();
     let mut found = Resnapshot { tables: Vec::new(), position_given_up: lost };
-    let status = StatusFile::of(&config.log.kind).map(|file| file.read().map(|status| (file, status))).transpose()?;
     let catalog = catalog_view::open_existing(config).await?;
     let mut progress = Vec::new();
     for id in &wanted {
@@ -90,7 +96,10 @@ pub async fn resnapshot(config: &MirrorConfig, which: &ReadAgain) -> Result<Resn
         };
         found.tables.push(TableToRead {
             table: id.to_string(),
-            stopped: stopped.filter(|s| s.reason != StopReason::ReadAgain).map(|s| s.message.clone()),
+            stopped: match stopped {
+                Some(stop) => (stop.reason != StopReason::ReadAgain).then(|| stop.message.clone()),
+                None => commits_stopped(id),
+            },
             records: table.as_ref().map(catalog_view::records),
         });
         let stop = Progress::Stop(TableStop {
@@ -142,7 +151,8 @@ fn named<'a>(names: &[String], known: impl Iterator<Item = &'a TableId> + Clone)
 fn show_in_status(file: &StatusFile, mut status: MirrorStatus, found: &Resnapshot) {
     for TableToRead { table, .. } in &found.tables {
         if let Some(entry) = status.tables.get_mut(table) {
-            (entry.phase, entry.stopped, entry.dropped) = (TablePhase::Waiting, None, false);
+            (entry.phase, entry.stopped) = (TablePhase::Waiting, None);
+            (entry.stays_stopped, entry.dropped) = (false, false);
         }
     }
     if let Err(e) = file.write(&status) {

@@ -69,6 +69,9 @@ pub struct TableStatus {
     pub snapshot_estimate: Option<u64>,
     /// Why it stopped; several lines.
     pub stopped: Option<String>,
+    /// Starting again does not help: something has to be done about it.
+    #[serde(default)]
+    pub stays_stopped: bool,
     /// It stopped because the source's table is gone; made anew there, it is followed again.
     #[serde(default)]
     pub dropped: bool,

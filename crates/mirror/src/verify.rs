@@ -90,15 +90,18 @@ impl Comparison<'_> {
             verdict.stopped = self.applied.stopped(&verdict.table)?;
             verdict.not_compared = match self.table(id, &mut verdict).await {
                 Ok(()) => None,
-                Err(e) if e.kind() == ErrorKind::Configuration => Some(e.to_string()),
-                Err(e) => return Err(e),
+                // What one table lacks says nothing of the others; a server that is gone does.
+                Err(e) if e.kind() == ErrorKind::Unavailable && mysql_source::current_position(self.source).await.is_err() => {
+                    return Err(e);
+                }
+                Err(e) => Some(e.to_string()),
             };
             tables.push(verdict);
         }
         Ok(tables)
     }
 
-    /// Compares one table. [`ErrorKind::Configuration`] says that this one cannot be compared, and why.
+    /// Compares one table. An error says why it cannot be compared.
     async fn table(&self, id: &TableId, verdict: &mut TableVerdict) -> Result<()> {
         let mut reader = TableReader::of_table(self.source, id).await?;
         let name = mirrored_name(id);

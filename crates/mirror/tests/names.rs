@@ -1,7 +1,6 @@
 //! Names that need quotes, keys of many columns, and names that are one in the catalog.
 
-use crate::support::{Fixture, both, caught_up, failure, headline, run, start, stop};
-use mirror::ErrorKind;
+use crate::support::{Fixture, both, caught_up, headline, run, start, stop, stopped};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_names_and_composite_keys_are_mirrored() {
@@ -37,7 +36,7 @@ async fn odd_names_and_composite_keys_are_mirrored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_that_differ_by_case_alone_are_refused_before_one_overwrites_the_other() {
+async fn names_that_differ_by_case_alone_stop_before_one_overwrites_the_other() {
     both("collide", async |mut f| {
         let upper = "MT_COLLIDE";
         let mut admin = f.server.admin("").await;
@@ -51,14 +50,17 @@ async fn names_that_differ_by_case_alone_are_refused_before_one_overwrites_the_o
         .await;
         let mut config = f.config();
         config.source.database_include = Some(format!("{},{upper}", f.database));
-        let (kind, message) = failure(config.clone()).await;
-        assert_eq!(kind, ErrorKind::Unsafe, "{message}");
+        let mirror = start(config.clone()).await;
         let tables = ["mt_collide.t", "MT_COLLIDE.t"];
-        assert!(tables.iter().all(|t| headline(&message).contains(t)), "{message}");
-        assert!(headline(&message).contains(" would both be mt_collide.t in the catalog"), "{message}");
-        let ways =
-            ["mt_collide", "MT_COLLIDE"].map(|d| format!("→ leave out all but one: \"table.exclude.list\" = '(?-i){d}\\.t'"));
-        assert!(ways.iter().any(|way| message.contains(way)), "{message}");
+        for table in tables {
+            let message = stopped(&mirror, table).await;
+            assert!(tables.iter().all(|t| headline(&message).contains(t)), "{message}");
+            assert!(headline(&message).contains(" would be one table, mt_collide.t, in the catalog"), "{message}");
+            let ways =
+                ["mt_collide", "MT_COLLIDE"].map(|d| format!("leave out all but one: \"table.exclude.list\" = '(?-i){d}\\.t'"));
+            assert!(ways.iter().any(|way| message.contains(way)), "{message}");
+        }
+        stop(mirror).await;
 
         // That way works, for either of them.
         let other = Fixture { folder: tempfile::tempdir().unwrap(), ..f };
@@ -71,6 +73,46 @@ async fn names_that_differ_by_case_alone_are_refused_before_one_overwrites_the_o
         let mut other = other;
         other.assert_equal().await;
         other.sql(&[&format!("DROP DATABASE {upper}")]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_whose_name_another_has_in_other_letters_stops_alone_until_it_is_renamed() {
+    both("clash", async |mut f| {
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)"]).await;
+        let mirror = f.caught_up_mirror().await;
+        f.sql(&["CREATE TABLE T (id INT PRIMARY KEY)", "INSERT INTO T VALUES (100)", "INSERT INTO t VALUES (2)"]).await;
+        let message = stopped(&mirror, &f.name("T")).await;
+        assert!(message.contains("→ rename all but one of them on the server"), "{message}");
+        f.sql(&["INSERT INTO t VALUES (3)", "CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO u VALUES (1)"]).await;
+        caught_up(&mirror).await;
+        f.assert_equal_except(&["T"]).await;
+        f.sql(&["RENAME TABLE T TO t2", "INSERT INTO t2 VALUES (200)", "INSERT INTO t VALUES (4)"]).await;
+        caught_up(&mirror).await;
+        stop(mirror).await;
+        f.sql(&["DELETE FROM t WHERE id = 1", "DELETE FROM t2 WHERE id = 100"]).await;
+        let status = f.once().await;
+        assert_eq!(status.stopped().map(|(table, _)| table.to_owned()).collect::<Vec<_>>(), [f.name("T")], "it is gone");
+        f.assert_equal().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_every_length_are_mirrored() {
+    both("longnames", async |mut f| {
+        let longest = ["表".repeat(64), "é".repeat(63) + "a", "é".repeat(63) + "b", "x".repeat(64)];
+        for (i, name) in longest.iter().enumerate() {
+            f.sql(&[&format!("CREATE TABLE `{name}` (id INT PRIMARY KEY)"), &format!("INSERT INTO `{name}` VALUES ({i})")]).await;
+        }
+        let mirror = f.caught_up_mirror().await;
+        for name in &longest {
+            f.sql(&[&format!("UPDATE `{name}` SET id = id + 10")]).await;
+        }
+        caught_up(&mirror).await;
+        assert_eq!(stop(mirror).await.stopped().count(), 0);
+        f.assert_equal().await;
     })
     .await;
 }

@@ -1,7 +1,9 @@
 //! Tables that are read again: what stopped them is behind them, and not a row of before is left.
 
-use crate::support::{Fixture, Server, both, caught_up, failure, headline, poll, start, stop, stopped};
-use mirror::{ErrorKind, Mirror, MirrorConfig, ReadAgain, Resnapshot, resnapshot};
+use crate::support::{Fixture, Server, both, caught_up, failure, headline, other_writer, poll, start, stop, stopped, within};
+use cdc_core::Op;
+use iceberg_writer::TableName;
+use mirror::{ErrorKind, Halves, Mirror, MirrorConfig, ReadAgain, Resnapshot, resnapshot};
 
 /// The tables that are to be read again, without the database.
 fn names<'a>(f: &Fixture, found: &'a Resnapshot) -> Vec<&'a str> {
@@ -73,6 +75,114 @@ async fn stopped_tables_are_read_again_and_followed_from_there_on() {
         again(&f, &["KeyLess"]).await;
         f.once().await;
         f.assert_equal().await;
+    })
+    .await;
+}
+
+/// The commits of `t` stop, also after another start; it is needed to read it again, which helps.
+async fn helps(f: &mut Fixture, config: &MirrorConfig, says: &str) {
+    for _ in 0..2 {
+        let mirror = start(config.clone()).await;
+        let message = stopped(&mirror, &f.name("t")).await;
+        assert!(message.contains(says), "{message}");
+        assert!(message.ends_with(&format!("\n  → read it again: lakehouse resnapshot {}", f.name("t"))), "{message}");
+        stop(mirror).await;
+    }
+    let found = resnapshot(config, &ReadAgain::OnlyNeeded).await.unwrap();
+    assert_eq!(names(f, &found), ["t"]);
+    assert!(found.tables[0].stopped.as_ref().is_some_and(|why| why.contains(says)), "{found:?}");
+    let mirror = start(config.clone()).await;
+    caught_up(&mirror).await;
+    assert_eq!(stop(mirror).await.stopped().count(), 0);
+    f.assert_equal().await;
+    let found = resnapshot(config, &ReadAgain::OnlyNeeded).await.unwrap();
+    assert_eq!(names(f, &found), Vec::<&str>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_whose_row_cannot_be_found_by_its_float_key_goes_on_behind_it_until_the_next() {
+    both("againfloat", async |mut f| {
+        f.sql(&["CREATE TABLE t (k FLOAT PRIMARY KEY, v INT)", "INSERT INTO t VALUES (0.1, 1), (0.2, 2)"]).await;
+        f.once().await;
+        let config = f.config();
+        for v in [10, 20] {
+            f.sql(&[&format!("UPDATE t SET v = {v} WHERE k > 0.15"), "INSERT INTO t VALUES (RAND(), 3)"]).await;
+            helps(&mut f, &config, "an update of ").await;
+            f.sql(&["INSERT INTO t VALUES (RAND(), 4)"]).await;
+            f.once().await;
+            f.assert_equal().await;
+        }
+    })
+    .await;
+}
+
+async fn insert_3_mib(f: &mut Fixture) {
+    for i in 0..1500 {
+        f.sql(&[&format!("INSERT INTO t VALUES ({}, REPEAT('x', 2000))", 10 + i)]).await;
+    }
+}
+
+/// All files of the log but the newest are lost.
+fn lose_old_segments(f: &Fixture) {
+    let newest = f.last_segment();
+    for entry in std::fs::read_dir(f.log_folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let segment = path.extension().is_some_and(|e| e == "log" || e == "index");
+        if segment && path.file_stem() != newest.file_stem() {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_the_log_lost_are_not_needed_by_a_table_that_is_read_again() {
+    both("againlost", async |mut f| {
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(2000))", "INSERT INTO t VALUES (1, 'a'), (2, 'b')"]).await;
+        f.once().await;
+        let mut config = f.config();
+        config.log.segment_bytes = 1 << 20;
+        config.halves = Halves::Source;
+        let mirror = start(config.clone()).await;
+        insert_3_mib(&mut f).await;
+        f.sql(&["DELETE FROM t WHERE id = 1"]).await;
+        let captured = |s: &mirror::MirrorStatus| s.source.events >= 1501;
+        within("all changes", mirror.watch().wait_for(captured)).await.unwrap();
+        stop(mirror).await;
+        config.halves = Halves::Both;
+        lose_old_segments(&f);
+        helps(&mut f, &config, "the log removed records of ").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_others_go_when_a_table_is_read_again() {
+    both("againforeign", async |mut f| {
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY, v INT)", "INSERT INTO t VALUES (1, 1)"]).await;
+        f.once().await;
+        let schema = other_writer::schema(&f, "t", &[("id", other_writer::INT), ("v", other_writer::INT)], &[0]);
+        other_writer::write(&f.table("t").await, &schema, &[(Op::Create, other_writer::row(&["100", "100"]))]).await;
+        f.sql(&["INSERT INTO t VALUES (2, 2)"]).await;
+        let config = f.config();
+        helps(&mut f, &config, ") changed its rows, and is not from this sink").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_dropped_from_the_catalog_is_made_again_when_it_is_read_again() {
+    both("againdropped", async |mut f| {
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(2000))"]).await;
+        let mut config = f.config();
+        config.log.segment_bytes = 1 << 20;
+        let mirror = start(config.clone()).await;
+        insert_3_mib(&mut f).await;
+        caught_up(&mirror).await;
+        stop(mirror).await;
+        // Its rows cannot come from there.
+        lose_old_segments(&f);
+        assert!(f.catalog().await.drop_table(&TableName::new(&f.database, "t")).await.unwrap());
+        helps(&mut f, &config, "it does not exist in the catalog any more").await;
     })
     .await;
 }

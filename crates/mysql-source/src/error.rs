@@ -31,12 +31,6 @@ pub(crate) fn problem(kind: ErrorKind, headline: impl Into<String>, details: &[&
     Error::new(kind, message)
 }
 
-/// A word of a command line, in quotes if a shell would take it apart.
-pub(crate) fn shell_word(word: &str) -> String {
-    let plain = word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
-
 /// The grants that a source needs, as one statement.
 pub(crate) fn grant_statement(user: &str) -> String {
     format!("GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {}", account(user))
@@ -238,12 +232,6 @@ mod tests {
     fn the_key_that_a_certificate_needs_is_one_that_there_is() {
         let e = explain(&config(), "connecting", Driver::Io(IoError::Io(std::io::Error::other("invalid certificate"))));
         assert!(e.to_string().contains("in database.ssl.truststore"), "{e}");
-    }
-
-    #[test]
-    fn a_table_is_named_so_that_a_shell_takes_it_whole() {
-        assert_eq!(shell_word("shop.orders"), "shop.orders");
-        assert_eq!(shell_word("my shop.it's"), r"'my shop.it'\''s'");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What ends the following of one table, or of all.
 
 use crate::decode_error::DecodeError;
-use crate::error::{problem, shell_word};
+use crate::error::problem;
 use crate::stream::Stream;
 use crate::stream_table::Phase;
-use cdc_core::{Error, ErrorKind, Result, SourceItem, StopReason, TableStop};
+use cdc_core::{Error, ErrorKind, Result, SourceItem, StopReason, TableStop, shell_word};
 
 impl Stream {
     pub(crate) fn stop_undecodable(&mut self, index: usize, error: &DecodeError) -> Result<()> {

@@ -39,7 +39,7 @@ pub(crate) async fn run(global: &Global, args: &InitArgs) -> Result<Outcome> {
     let config = if path.as_os_str() == "mirror.toml" {
         String::new()
     } else {
-        format!(" -c {}", output::shell_word(&path.to_string_lossy()))
+        format!(" -c {}", mirror::shell_word(&path.to_string_lossy()))
     };
     out += &format!("next: lakehouse check{config} && lakehouse run{config}\n");
     output::print(&out)?;

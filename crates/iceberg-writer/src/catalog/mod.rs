@@ -15,6 +15,7 @@ use iceberg::spec::{FormatVersion, PartitionSpec, Schema, SortOrder, TableMetada
 use sqlx::SqlitePool;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -491,7 +492,11 @@ fn local_path_or_relative(warehouse: &str) -> Result<PathBuf> {
     std::path::absolute(warehouse).map_err(|e| crate::storage::io_error("find the warehouse", Path::new(warehouse), e))
 }
 
-/// A name as one step of a path: letters that a URI or a shell could take for something else are written `~` and two hex digits.
+/// Bytes of a name in a path at most: file systems allow 255.
+const LONGEST_SEGMENT: usize = 200;
+
+/// A name as one step of a path: letters that a URI or a shell could take for something else are written `~` and two hex digits. The
+/// end of one that would be too long is a fingerprint of the whole.
 fn path_segment(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for (i, byte) in name.bytes().enumerate() {
@@ -500,6 +505,11 @@ fn path_segment(name: &str) -> String {
             b'.' if i > 0 => out.push('.'),
             other => out.push_str(&format!("~{other:02x}")),
         }
+    }
+    if out.len() > LONGEST_SEGMENT {
+        let whole = foldhash::quality::FixedState::with_seed(0).hash_one(name);
+        out.truncate(LONGEST_SEGMENT - 18);
+        out.push_str(&format!("~~{whole:016x}"));
     }
     out
 }
@@ -513,5 +523,7 @@ mod tests {
         assert_eq!(path_segment("orders_2-b.c"), "orders_2-b.c");
         assert_eq!(path_segment("../a b"), "~2e.~2fa~20b");
         assert_eq!(path_segment("ü~"), "~c3~bc~7e");
+        let long = |end: &str| path_segment(&("表".repeat(60) + end));
+        assert!(long("a").len() == 200 && long("a") != long("b"), "{}", long("a"));
     }
 }

@@ -7,7 +7,7 @@ use iceberg_writer::TableName;
 use std::collections::BTreeMap;
 
 /// Source tables whose names differ only in the case of their letters, by their name in the catalog, where names are lower-cased.
-pub(super) fn colliding<'a>(tables: impl IntoIterator<Item = &'a TableId>) -> BTreeMap<TableName, Vec<&'a TableId>> {
+pub(crate) fn colliding<'a>(tables: impl IntoIterator<Item = &'a TableId>) -> BTreeMap<TableName, Vec<&'a TableId>> {
     let mut by_name: BTreeMap<TableName, Vec<&TableId>> = BTreeMap::new();
     for table in tables {
         by_name.entry(mirrored_name(table)).or_default().push(table);

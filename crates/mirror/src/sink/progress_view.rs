@@ -2,10 +2,10 @@
 
 use crate::progress_topic::{ProgressState, TableProgress};
 use async_trait::async_trait;
-use cdc_core::{GenerationState, OffsetVector, TableId};
+use cdc_core::{OffsetVector, TableId};
 use change_log::ChangeLog;
 use commit_coordinator::{
-    BarrierKind, BarrierLine, CompleteGeneration, Covered, Error, ErrorKind, Facts, ProgressView, Result, Span,
+    BarrierKind, BarrierLine, Covered, Error, ErrorKind, Facts, GenerationStart, ProgressView, Result, Span,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -90,15 +90,14 @@ impl TableProgressView {
         Some(BarrierLine { number: barrier.number, kind, at: spans(self.table()?.topic()?, &barrier.at) })
     }
 
-    /// The newest snapshot of the table, if it is complete.
-    pub(super) fn complete_generation(&self) -> Option<CompleteGeneration> {
+    /// Where the newest snapshot of the table begins.
+    pub(super) fn generation_start(&self) -> Option<GenerationStart> {
         let table = self.table()?;
         let generation = table.generation.as_ref()?;
-        let GenerationState::Complete { .. } = generation.state else { return None };
         let topic = table.topic()?;
         let began = &generation.began_at;
         let before = |at: &OffsetVector| at.iter().all(|(p, offset)| began.get(p).is_some_and(|b| offset <= b));
-        Some(CompleteGeneration {
+        Some(GenerationStart {
             number: generation.number,
             began_at: spans(topic, began),
             barrier: table.last_barrier_before(began),

@@ -7,11 +7,11 @@ use super::progress_view::ProgressFollower;
 use super::span_writer::IcebergSpanWriter;
 use crate::config::{ForeignWrites, SinkConfig};
 use crate::error::{Error, ErrorKind, Result};
-use cdc_core::{TableId, TableSchema};
+use cdc_core::{TableId, TableSchema, shell_word};
 use change_log::ChangeLog;
 use commit_coordinator::{
-    Coordinator, CoordinatorSettings, CoordinatorStatus, Environment, Refusal, SystemEnvironment, Worker, WorkerParts,
-    WorkerSettings, run_table,
+    Coordinator, CoordinatorSettings, CoordinatorStatus, Environment, GenerationStart, Refusal, SystemEnvironment, Worker,
+    WorkerParts, WorkerSettings, run_table,
 };
 use futures::FutureExt;
 use iceberg_writer::{Catalog, CompactionConfig, TableName, TableOptions};
@@ -44,6 +44,14 @@ pub(crate) struct TableHandle {
 }
 
 impl TableHandle {
+    /// Of a table that is not begun with.
+    pub(crate) fn stopped(table: &TableId, why: &Error) -> Self {
+        tracing::error!(%table, error = %why, "table stopped");
+        let stopped = Some((why.kind(), why.to_string()));
+        let report = watch::Sender::new(TableProgressReport { stopped, ..TableProgressReport::default() }).subscribe();
+        Self { report, task: tokio::spawn(async {}) }
+    }
+
     /// Waits until the table has stopped, which it was asked to; how is in the report.
     pub(crate) async fn join(self) {
         drop(self.task.await);
@@ -95,17 +103,18 @@ impl TableTask {
 
     async fn run(self, report: &watch::Sender<TableProgressReport>) -> Result<()> {
         let schema = self.first_schema()?;
-        let table = Arc::new(self.open_table(&schema).await?);
+        let progress = self.progress.view(&self.source_table);
+        let generation = progress.generation_start();
+        let table = Arc::new(self.open_table(&schema, generation.as_ref()).await?);
         let log = Arc::new(SinkLog(Arc::clone(&self.log)));
         let environment: Arc<dyn Environment> = Arc::new(SystemEnvironment::new());
-        let progress = self.progress.view(&self.source_table);
         let writes = match self.sink.foreign_writes {
             ForeignWrites::Stop => commit_coordinator::ForeignWrites::Stop,
             ForeignWrites::Warn => commit_coordinator::ForeignWrites::Warn,
         };
         let mut settings = CoordinatorSettings::new(&self.sink.id, &self.topic);
         settings.foreign_writes = writes;
-        settings.generation = progress.complete_generation();
+        settings.generation = generation;
         // It ends when its worker has: what the worker offers last is committed.
         let (_never_stop, stop) = watch::channel(false);
         let (coordinator, transport) =
@@ -197,7 +206,7 @@ impl TableTask {
                 tracing::debug!(table = %self.source_table, error = %e, "dropped");
                 Ok(())
             }
-            ended => ended.map_err(wrap),
+            ended => ended.map_err(|e| self.explained(e)),
         }
     }
 
@@ -213,12 +222,12 @@ impl TableTask {
     }
 
     /// The table in the catalog; made under the oldest schema version that the log still needs, if it is missing and may be made.
-    async fn open_table(&self, schema: &TableSchema) -> Result<MirroredTable> {
+    async fn open_table(&self, schema: &TableSchema, generation: Option<&GenerationStart>) -> Result<MirroredTable> {
         let name = mirrored_name(&self.source_table);
         let table = match self.catalog.load_table(&name).await? {
             Some(table) => table,
-            None if self.was_fed_before().await? => {
-                return Err(wrap(commit_coordinator::Error::refused(&name.to_string(), Refusal::TableMissing)));
+            None if !self.is_whole_in_log(generation).await? => {
+                return Err(self.explained(commit_coordinator::Error::refused(&name.to_string(), Refusal::TableMissing)));
             }
             None if self.sink.auto_create => {
                 self.catalog.create_namespace(&name.namespace).await?;
@@ -238,9 +247,24 @@ impl TableTask {
         Ok(MirroredTable::new(self.catalog.clone(), table, &self.sink.id, BRANCH))
     }
 
-    /// The log has let go of records of this table's topic, which only happens after a table had them: it was dropped.
-    async fn was_fed_before(&self) -> Result<bool> {
-        Ok(self.log.offsets(&self.topic, 0).await?.first > 0)
+    /// The log has all that makes the table: from its beginning, or from that of the newest snapshot. If it has not, it has let go of
+    /// records, which only happens after a table had them: that one was dropped.
+    async fn is_whole_in_log(&self, generation: Option<&GenerationStart>) -> Result<bool> {
+        let first = self.log.offsets(&self.topic, 0).await?.first;
+        Ok(first == 0 || generation.is_some_and(|g| g.began_at.iter().all(|s| s.from >= first)))
+    }
+
+    /// The error, and whether reading the table again is a way on: a record that no row can be made of, rows of others or what the log
+    /// has lost then lie before a barrier that removes all rows, and the table's absence is mended behind it.
+    fn explained(&self, e: commit_coordinator::Error) -> Error {
+        let refused = e.refusal().is_some_and(|r| r.ends_at_removal() || *r == Refusal::TableMissing);
+        let helps = refused || e.kind() == commit_coordinator::ErrorKind::Record;
+        let error = wrap(e);
+        if !helps {
+            return error;
+        }
+        let table = shell_word(&self.source_table.to_string());
+        Error::new(error.kind(), format!("{error}\n  → read it again: lakehouse resnapshot {table}")).with_source(error)
     }
 }
 
