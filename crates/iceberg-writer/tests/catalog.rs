@@ -167,6 +167,35 @@ async fn a_locked_a_damaged_and_a_missing_database_say_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_catalog_that_is_opened_for_reading_is_not_changed_and_not_made() {
+    use std::os::unix::fs::PermissionsExt;
+    let (lake, s) = (Lake::new().await, id_data(&[0]));
+    lake.table(&s).await;
+    lake.catalog.close().await;
+    let folder = lake.dir.path();
+    let (path, warehouse) = (folder.join("catalog.db"), folder.join("warehouse").to_string_lossy().into_owned());
+    let before = std::fs::read(&path).unwrap();
+    // Whom this binds (root it does not): SQLite can make no file beside the database then.
+    for mode in [0o755, 0o555] {
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        let catalog = Catalog::open_sqlite_read_only(&path, &warehouse, CatalogConfig::default()).await.unwrap();
+        let t = catalog.load_table(&name(&s)).await.unwrap().unwrap();
+        assert_eq!(catalog.tables().await.unwrap(), [name(&s)]);
+        assert_eq!(catalog.create_namespace("new").await.unwrap_err().kind(), ErrorKind::NotWritable);
+        let Err(CommitError::Refused(e)) = t.truncate([], None).await else { panic!("it is changed") };
+        assert_eq!(e.kind(), ErrorKind::NotWritable);
+        catalog.close().await;
+    }
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(std::fs::read(&path).unwrap() == before, "the file was changed");
+
+    let missing = folder.join("missing.db");
+    let e = Catalog::open_sqlite_read_only(&missing, &warehouse, CatalogConfig::default()).await.unwrap_err();
+    assert!(e.kind() == ErrorKind::NotFound && e.to_string().contains("missing.db"), "{e}");
+    assert!(!missing.exists());
+}
+
+#[tokio::test]
 async fn a_warehouse_that_cannot_be_written_stops_the_commit_and_nothing_is_lost() {
     let (lake, s) = (Lake::new().await, id_data(&[0]));
     let t = span(&lake.table(&s).await, &s, &[plus(1, "a")]).await;

@@ -3,7 +3,7 @@
 use crate::clock::now_ms;
 use crate::config::MirrorConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mirror::open_catalog;
+use crate::mirror::catalog_settings;
 use crate::status::{MirrorStatus, StatusFile, TablePhase, TableStatus};
 use cdc_core::SourcePosition;
 use commit_coordinator::Checkpoint;
@@ -208,11 +208,13 @@ fn no_table(table: &str, catalog: &str, names: &[TableName]) -> Error {
     Error::new(ErrorKind::Configuration, format!("no table {table} in the catalog {catalog}\n  → {known}"))
 }
 
-/// The catalog, if there is one: to look makes none.
+/// The catalog for reading, if there is one: to look makes nothing.
 pub(crate) async fn open_existing(config: &MirrorConfig) -> Result<Option<Catalog>> {
-    match config.sink.catalog_path.exists() {
-        true => open_catalog(config).await.map(Some),
-        false => Ok(None),
+    let (warehouse, settings) = catalog_settings(config);
+    match Catalog::open_sqlite_read_only(&config.sink.catalog_path, warehouse, settings).await {
+        Ok(catalog) => Ok(Some(catalog)),
+        Err(e) if e.kind() == iceberg_writer::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e.into()),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::status::{MirrorStatus, SourceStatus, StatusFile, TablePhase, TableSta
 use cdc_core::{GenerationState, SourcePosition, StopReason, TableId, TopicRouter};
 use change_log::{ChangeLog, LocalLog, LocalLogConfig, MemoryLog};
 use debezium_format::{Connector, Converter, EncoderConfig, Profile};
-use iceberg_writer::{Catalog, CatalogConfig, TableName};
+use iceberg_writer::{Catalog, CatalogConfig};
 use mysql_source::{MysqlSource, MysqlSourceConfig, ServerKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -267,11 +267,16 @@ impl LogConfig {
     }
 }
 
-pub(crate) async fn open_catalog(config: &MirrorConfig) -> Result<Catalog> {
+async fn open_catalog(config: &MirrorConfig) -> Result<Catalog> {
+    let (warehouse, settings) = catalog_settings(config);
+    Ok(Catalog::open_sqlite(&config.sink.catalog_path, warehouse, settings).await?)
+}
+
+/// The warehouse, and how its catalog is used.
+pub(crate) fn catalog_settings(config: &MirrorConfig) -> (String, CatalogConfig) {
     let sink = &config.sink;
     let absolute = std::path::absolute(&sink.warehouse).unwrap_or_else(|_| sink.warehouse.clone());
-    let settings = CatalogConfig { name: sink.catalog.clone(), ..CatalogConfig::default() };
-    Ok(Catalog::open_sqlite(&sink.catalog_path, absolute.to_string_lossy(), settings).await?)
+    (absolute.to_string_lossy().into_owned(), CatalogConfig { name: sink.catalog.clone(), ..CatalogConfig::default() })
 }
 
 /// Starts tables as they appear in the progress topic, keeps the status, and ends everything in order.

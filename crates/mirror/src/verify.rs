@@ -11,9 +11,9 @@ mod settle;
 
 pub use report::{ColumnDifference, Difference, DifferenceKind, KeyPart, TableVerdict, VerifyOptions, VerifyReport};
 
+use crate::catalog_view::open_existing;
 use crate::config::MirrorConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mirror::open_catalog;
 use crate::sink::mirrored_name;
 use applied::Applied;
 use arrow_array::{RecordBatch, UInt32Array};
@@ -45,7 +45,6 @@ pub type VerifyProgress<'a> = &'a (dyn Fn(&str, u64) + Send + Sync);
 pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: VerifyProgress<'_>) -> Result<VerifyReport> {
     let began = Instant::now();
     let source = config.source.to_mysql()?;
-    let catalog = open_catalog(config).await?;
     let found = mysql_source::discover(&source).await?;
     let wanted =
         |id: &TableId| options.tables.is_empty() || options.tables.iter().any(|t| t.eq_ignore_ascii_case(&id.to_string()));
@@ -55,8 +54,16 @@ pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: Ve
         )));
     }
     let applied = Applied::of(config).await?;
-    let comparison = Comparison { source: &source, catalog: &catalog, applied: &applied, options, progress };
-    let compared = comparison.tables(found.iter().map(|t| &t.table).filter(|id| wanted(id))).await;
+    let compared = async {
+        applied.wait_for(&mysql_source::current_position(&source).await?).await?;
+        let catalog = open_existing(config).await?.ok_or_else(|| {
+            let at = config.sink.catalog_path.display();
+            Error::new(ErrorKind::Unavailable, format!("there is no catalog {at}\n  → does the mirror that runs use another?"))
+        })?;
+        let comparison = Comparison { source: &source, catalog: &catalog, applied: &applied, options, progress };
+        comparison.tables(found.iter().map(|t| &t.table).filter(|id| wanted(id))).await
+    }
+    .await;
     // However it went, what was started here ends as it should.
     let ended = applied.end().await;
     let tables = compared?;
@@ -83,7 +90,6 @@ struct Seen {
 
 impl Comparison<'_> {
     async fn tables(&self, ids: impl Iterator<Item = &TableId>) -> Result<Vec<TableVerdict>> {
-        self.applied.wait_for(&mysql_source::current_position(self.source).await?).await?;
         let mut tables = Vec::new();
         for id in ids {
             let mut verdict = TableVerdict { table: id.to_string(), ..TableVerdict::default() };

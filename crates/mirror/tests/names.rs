@@ -102,7 +102,8 @@ async fn a_table_whose_name_another_has_in_other_letters_stops_alone_until_it_is
 #[tokio::test(flavor = "multi_thread")]
 async fn names_of_every_length_are_mirrored() {
     both("longnames", async |mut f| {
-        let longest = ["表".repeat(64), "é".repeat(63) + "a", "é".repeat(63) + "b", "x".repeat(64)];
+        // The server's own file names do not allow 64 of every letter.
+        let longest = ["表".repeat(48), "é".repeat(48) + "a", "é".repeat(48) + "b", "x".repeat(64)];
         for (i, name) in longest.iter().enumerate() {
             f.sql(&[&format!("CREATE TABLE `{name}` (id INT PRIMARY KEY)"), &format!("INSERT INTO `{name}` VALUES ({i})")]).await;
         }

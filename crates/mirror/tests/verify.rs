@@ -179,6 +179,8 @@ async fn a_table_that_cannot_be_compared_is_not_called_equal_and_the_others_are_
         f.sql(&[
             "CREATE TABLE odd (id INT PRIMARY KEY, v VARCHAR(5) CHARACTER SET swe7)",
             "CREATE TABLE gone (id INT PRIMARY KEY)",
+            "CREATE TABLE broken (id INT PRIMARY KEY)",
+            "INSERT INTO broken VALUES (1)",
         ])
         .await;
         let mirror = start(f.config()).await;
@@ -186,10 +188,11 @@ async fn a_table_that_cannot_be_compared_is_not_called_equal_and_the_others_are_
         caught_up(&mirror).await;
         let name = iceberg_writer::TableName::new(&f.database, "gone");
         assert!(f.catalog().await.drop_table(&name).await.unwrap());
+        std::fs::remove_dir_all(f.warehouse().join(&f.database).join("broken/data")).unwrap();
         let report = verified(&f.config(), &all()).await;
         assert!(!report.equal());
         assert_eq!(found(&report, &f, "plain"), Vec::<String>::new());
-        for (table, why) in [("odd", "swe7"), ("gone", "there is no table ")] {
+        for (table, why) in [("odd", "swe7"), ("gone", "there is no table "), ("broken", ".parquet")] {
             let verdict = verdict(&report, &f, table);
             let said = verdict.not_compared.clone().unwrap_or_default();
             assert!(!verdict.equal() && said.contains(why) && said.contains(table), "{verdict:?}");

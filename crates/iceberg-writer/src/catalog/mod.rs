@@ -160,10 +160,30 @@ impl Catalog {
     /// The file is locked, read-only, damaged or cannot be made: [`ErrorKind::Busy`], `NotWritable`, `Corrupt`, `DiskFull`, `Io`.
     pub async fn open_sqlite(path: impl AsRef<Path>, warehouse: impl AsRef<str>, config: CatalogConfig) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        let folder = local_path_or_relative(warehouse.as_ref())?;
+        let pool = sqlite::open(&path, config.busy_timeout, config.durability == Durability::Disk).await?;
+        Self::with_pool(path, warehouse.as_ref(), config, pool)
+    }
+
+    /// Opens the catalog in this SQLite file for reading: nothing is made or changed, also where this user could not. What would change
+    /// it fails with [`ErrorKind::NotWritable`].
+    ///
+    /// # Errors
+    /// There is no file: [`ErrorKind::NotFound`]; it is locked, damaged or cannot be read: [`ErrorKind::Busy`], `Corrupt`, `Io`,
+    /// `NotWritable` (a catalog whose last writer was killed must be opened by one that may write, once).
+    pub async fn open_sqlite_read_only(
+        path: impl AsRef<Path>,
+        warehouse: impl AsRef<str>,
+        config: CatalogConfig,
+    ) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        let pool = sqlite::open_read_only(&path, config.busy_timeout).await?;
+        Self::with_pool(path, warehouse.as_ref(), config, pool)
+    }
+
+    fn with_pool(path: PathBuf, warehouse: &str, config: CatalogConfig, pool: SqlitePool) -> Result<Self> {
+        let folder = local_path_or_relative(warehouse)?;
         let file_io =
             FileIOBuilder::new(Arc::new(LocalStorageFactory { durability: config.durability, folders_by_caller: true })).build();
-        let pool = sqlite::open(&path, config.busy_timeout, config.durability == Durability::Disk).await?;
         Ok(Self(Arc::new(Shared {
             config,
             path,
@@ -180,6 +200,10 @@ impl Catalog {
     /// write-ahead log is merged. Dropping the last clone does the same without anyone knowing when. Later calls fail.
     pub async fn close(&self) {
         self.0.pool.close().await;
+        // A connection that was on its way back when the pool was closed is in it now, and open.
+        while self.0.pool.size() > 0 {
+            self.0.pool.close().await;
+        }
     }
 
     /// The catalog's name.

@@ -21,13 +21,7 @@ pub(super) async fn open(path: &Path, busy_timeout: Duration, full_sync: bool) -
         .synchronous(if full_sync { SqliteSynchronous::Full } else { SqliteSynchronous::Normal })
         .busy_timeout(busy_timeout)
         .foreign_keys(false);
-    let pool = SqlitePoolOptions::new()
-        .max_connections(4)
-        .test_before_acquire(false)
-        .acquire_timeout(busy_timeout.saturating_mul(2).max(Duration::from_secs(5)))
-        .connect_with(options)
-        .await
-        .map_err(|e| describe("open", path, e))?;
+    let pool = connect(options, busy_timeout).await.map_err(|e| describe("open", path, e))?;
     for statement in super::sql::CREATE {
         sqlx::query(statement).execute(&pool).await.map_err(|e| describe("prepare", path, e))?;
     }
@@ -38,6 +32,39 @@ pub(super) async fn open(path: &Path, busy_timeout: Duration, full_sync: bool) -
         }
     }
     Ok(pool)
+}
+
+/// Opens the database for reading. In WAL mode even that makes files beside it; where they cannot be made and nobody else has, nobody
+/// writes, and it is read without them.
+pub(super) async fn open_read_only(path: &Path, busy_timeout: Duration) -> Result<SqlitePool> {
+    if !path.exists() {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("there is no catalog {}; the first start of a mirror makes it", path.display()),
+        ));
+    }
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(busy_timeout).foreign_keys(false);
+    // Opening alone reads nothing: a look at the pages does.
+    let readable = async |options: SqliteConnectOptions| {
+        let pool = connect(options, busy_timeout).await?;
+        sqlx::query("SELECT count(*) FROM sqlite_master").fetch_one(&pool).await?;
+        Ok(pool)
+    };
+    let has_log = std::path::PathBuf::from(format!("{}-wal", path.display())).exists();
+    match readable(options.clone()).await {
+        Err(e) if matches!(code(&e), Some(8 | 14)) && !has_log => readable(options.immutable(true)).await,
+        result => result,
+    }
+    .map_err(|e| describe("open", path, e))
+}
+
+async fn connect(options: SqliteConnectOptions, busy_timeout: Duration) -> sqlx::Result<SqlitePool> {
+    SqlitePoolOptions::new()
+        .max_connections(4)
+        .test_before_acquire(false)
+        .acquire_timeout(busy_timeout.saturating_mul(2).max(Duration::from_secs(5)))
+        .connect_with(options)
+        .await
 }
 
 /// SQLite's primary result code (<https://sqlite.org/rescode.html>), if the error is SQLite's.
