@@ -40,8 +40,8 @@ fn what_cannot_be_mirrored_in_full_is_said_before_it_stops() {
             ),
             (
                 "key of cli_check.nokey",
-                "no primary key and no unique key without NULLs",
-                "ALTER TABLE cli_check.nokey ADD PRIMARY KEY",
+                "no primary or unique key of whole columns without NULLs",
+                "ALTER TABLE `cli_check`.`nokey` ADD PRIMARY KEY",
             ),
             ("key of cli_check.floating", "f is of the type double, by which Iceberg cannot delete", "make it a DECIMAL"),
             ("database cli_chekc", "there is none of that name", "SHOW DATABASES"),

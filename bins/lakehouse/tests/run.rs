@@ -111,7 +111,7 @@ fn a_stopped_table_is_named_with_the_ways_on_and_the_others_go_on() {
             assert!(ran.code == 4 && ran.out.is_empty(), "{ran:#?}");
             let said = "error: cli_stopped.nokey has stopped: a row was updated, and the table has no key by which to find it\n";
             assert_eq!((ran.err.matches(said).count(), ran.err.matches("followed any further").count()), (1, 0), "{}", ran.err);
-            assert!(ran.err.contains("\n  → ALTER TABLE `cli_stopped`.`nokey` ADD PRIMARY KEY (...)\n  → then read it again: lakehouse resnapshot cli_stopped.nokey\n"), "{}", ran.err);
+            assert!(ran.err.contains("\n  → ALTER TABLE `cli_stopped`.`nokey` ADD PRIMARY KEY (...), or ADD UNIQUE KEY (...) of whole columns that cannot be NULL\n  → then read it again: lakehouse resnapshot cli_stopped.nokey\n"), "{}", ran.err);
             let status = desk.run(&["status", "--json"]);
             assert_eq!((status.code, status.err.as_str()), (4, ""));
             let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();

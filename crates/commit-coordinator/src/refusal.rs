@@ -270,7 +270,10 @@ impl fmt::Display for Refusal {
             Self::TagMissing { tag } => write!(f, "the tag {tag}, which protects the sink's last commit, was removed"),
             Self::RowsWithoutCheckpoint => f.write_str("it has rows, but no checkpoint of this sink: they would be doubled"),
             Self::PredecessorIncomplete { topic, partition } => {
-                write!(f, "it has rows of a Kafka Connect sink, but that sink left no offset for {topic}-{partition}")
+                write!(
+                    f,
+                    "it has rows of a Kafka Connect sink, which left no offset that is good for {topic}-{partition} of this log"
+                )
             }
             Self::BeginningMissing { topic, partition, first } => write!(
                 f,

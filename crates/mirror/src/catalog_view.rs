@@ -83,6 +83,8 @@ pub struct TableReport {
     pub delay_ms: Option<u64>,
     /// Since the last commit, milliseconds.
     pub since_commit_ms: Option<u64>,
+    /// Commits to the table since it was made, compactions among them (its last sequence number).
+    pub commits: Option<u64>,
     /// The source's position that the table has, `file offset`.
     pub applied_position: Option<String>,
     /// As [`CatalogTable::records`].
@@ -168,6 +170,8 @@ pub(crate) fn is_running(status: &MirrorStatus) -> bool {
 
 fn report(table: String, status: TableStatus, found: Option<&Table>) -> TableReport {
     let head = found.and_then(Table::head).map(|s| describe_snapshot(s, Vec::new()));
+    let commits = found.and_then(|t| u64::try_from(t.metadata().last_sequence_number()).ok());
+    let last_commit_ms = head.as_ref().map_or(0, |s| s.committed_ms).max(status.last_commit_ms);
     let found = found.map(describe_table);
     let age = |since_ms: i64| u64::try_from(now_ms().saturating_sub(since_ms)).ok();
     let behind = !status.is_current();
@@ -178,7 +182,8 @@ fn report(table: String, status: TableStatus, found: Option<&Table>) -> TableRep
             (true, 0) => None,
             (true, ts_us) => age(ts_us / 1000),
         },
-        since_commit_ms: (status.last_commit_ms > 0).then(|| age(status.last_commit_ms)).flatten(),
+        since_commit_ms: (last_commit_ms > 0).then(|| age(last_commit_ms)).flatten(),
+        commits,
         applied_position: head.and_then(|s| s.source_position),
         records: found.as_ref().map(|t| t.records),
         deletes: found.as_ref().map(|t| t.deletes),

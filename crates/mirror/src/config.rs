@@ -92,7 +92,8 @@ pub struct LogConfig {
     pub kind: LogKind,
     /// How long applied records are kept (`log.retention.ms`), 24 h.
     pub retention: Duration,
-    /// Beyond this size a stopped table no longer holds the log back (`log.retention.bytes`); 0 is no limit.
+    /// Above this size applied records go whatever their age (`log.retention.bytes`); 0 is no limit. What a table still needs is kept,
+    /// also of a stopped table.
     pub retention_bytes: u64,
     /// Size of a segment file (`log.segment.bytes`), 64 MiB.
     pub segment_bytes: u64,

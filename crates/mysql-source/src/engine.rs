@@ -269,12 +269,10 @@ impl Engine {
                     table.phase = Phase::Pending { until: until.clone() };
                     self.stream.watched += 1;
                 }
-                Err(message) => self.stream.stop(
-                    *index,
-                    StopReason::UnsupportedType,
-                    &message,
-                    &["change the column's type, or leave the table out: table.exclude.list"],
-                )?,
+                Err(unsupported) => {
+                    let why = unsupported.why.join("; ");
+                    self.stream.stop(*index, StopReason::UnsupportedType, &why, &[&unsupported.ways()])?;
+                }
             }
         }
         Ok(())

@@ -37,7 +37,7 @@ pub(crate) fn grant_statement(user: &str) -> String {
 }
 
 /// A user as SQL names it, from any host.
-fn account(user: &str) -> String {
+pub(crate) fn account(user: &str) -> String {
     format!("'{}'@'%'", user.replace('\\', r"\\").replace('\'', "''"))
 }
 

@@ -1,6 +1,6 @@
 use crate::config::MysqlSourceConfig;
 use crate::connection::{Connection, ServerKind, text};
-use crate::error::grant_statement;
+use crate::error::{account, grant_statement};
 use crate::preflight_tables;
 use cdc_core::Result;
 
@@ -153,7 +153,7 @@ async fn grants(conn: &mut Connection, config: &MysqlSourceConfig, results: &mut
             &format!("privilege {name}"),
             ok,
             format!("{found} to {}", config.user),
-            format!("GRANT {name} ON *.* TO '{}'@'%'", config.user.replace('\'', "''")),
+            format!("GRANT {name} ON *.* TO {}", account(&config.user)),
         ));
     }
     let ok = held.globally(&["SELECT"]) || held.somewhere("SELECT");

@@ -1,11 +1,12 @@
 //! What there is to know of the captured tables before a mirror begins.
 
 use crate::config::MysqlSourceConfig;
-use crate::connection::Connection;
+use crate::connection::{Connection, quoted};
 use crate::discover::{DiscoveredTable, list_databases, list_tables};
+use crate::error::account;
 use crate::foreign_keys::{cascades_are_logged, cascading_keys};
 use crate::preflight::CheckResult;
-use crate::schema_read::{TableRead, read_table};
+use crate::schema_read::{TableRead, Unsupported, read_table};
 use cdc_core::{Result, TableId, TableSchema};
 
 /// Adds what the server says of databases, tables, their columns and keys.
@@ -21,7 +22,7 @@ pub(crate) async fn look(conn: &mut Connection, config: &MysqlSourceConfig, resu
 }
 
 fn captured_tables(databases: &[String], tables: &[DiscoveredTable], config: &MysqlSourceConfig, results: &mut Vec<CheckResult>) {
-    let user = &config.user;
+    let user = account(&config.user);
     for expression in config.tables.unmatched_databases(databases.iter().map(String::as_str)) {
         results.push(CheckResult::warning(
             &format!("database {expression}"),
@@ -84,20 +85,27 @@ async fn remarks_on(conn: &mut Connection, tables: &[DiscoveredTable]) -> Result
     for table in tables {
         remarks.extend(match read_table(conn, &table.table).await? {
             TableRead::Schema(schema) => key(&schema),
-            TableRead::Unsupported(columns) => Some(unsupported(&table.table, &columns)),
+            TableRead::Unsupported(why) => Some(unsupported(&table.table, &why)),
             TableRead::Missing => None, // dropped a moment ago
         });
     }
     Ok(remarks)
 }
 
-fn unsupported(table: &TableId, columns: &[String]) -> TableRemark {
+fn unsupported(table: &TableId, unsupported: &Unsupported) -> TableRemark {
     TableRemark {
         table: table.clone(),
         about: "columns",
-        found: format!("{}; the table is not mirrored: it stops at once, the others go on", columns.join("; ")),
-        fix: "change the column's type, or leave the table out with table.exclude.list".to_owned(),
+        found: format!("{}; the table is not mirrored: it stops at once, the others go on", unsupported.why.join("; ")),
+        fix: unsupported.ways(),
     }
+}
+
+/// The statement that gives a table a key. One on the beginning of a column counts for nothing, and stands in the way of another primary
+/// key.
+pub(crate) fn add_a_key(table: &TableId) -> String {
+    let (database, table) = (quoted(&table.database), quoted(&table.table));
+    format!("ALTER TABLE {database}.{table} ADD PRIMARY KEY (...), or ADD UNIQUE KEY (...) of whole columns that cannot be NULL")
 }
 
 /// Rows are told apart by the key: without one nothing but inserts can be followed.
@@ -105,8 +113,8 @@ fn key(schema: &TableSchema) -> Option<TableRemark> {
     const WHAT_THEN: &str = "inserts are followed, an update or delete stops the table";
     let table = &schema.table;
     let (found, fix) = if schema.key.is_empty() {
-        let found = format!("no primary key and no unique key without NULLs: {WHAT_THEN}");
-        (found, format!("ALTER TABLE {table} ADD PRIMARY KEY (...)"))
+        let found = format!("no primary or unique key of whole columns without NULLs: {WHAT_THEN}");
+        (found, add_a_key(table))
     } else {
         let column = schema.key_columns().find(|c| !c.logical_type.can_be_identifier())?;
         let found =

@@ -56,8 +56,8 @@ impl TableReader {
         let mut connection = Connection::open(config).await?;
         let schema = match read_table(&mut connection, table).await? {
             TableRead::Schema(schema) => Arc::new(schema),
-            TableRead::Unsupported(columns) => {
-                let what = format!("{table} has columns that are not supported: {}", columns.join("; "));
+            TableRead::Unsupported(unsupported) => {
+                let what = format!("{table} is not supported: {}", unsupported.why.join("; "));
                 return Err(Error::new(ErrorKind::Configuration, what));
             }
             TableRead::Missing => {

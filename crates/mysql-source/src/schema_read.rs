@@ -13,10 +13,26 @@ use cdc_core::{Column, Generated, LogicalType, Result, TableId, TableSchema, Val
 pub(crate) enum TableRead {
     /// Its columns; version 1, field ids from 1.
     Schema(TableSchema),
-    /// It is there, but has columns that are not supported, or is of a kind that is not: a line for each.
-    Unsupported(Vec<String>),
+    /// It is there, but has columns that are not supported, or is of a kind that is not.
+    Unsupported(Unsupported),
     /// There is no such table (or it is a view, or may not be seen).
     Missing,
+}
+
+/// Why a table cannot be mirrored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unsupported {
+    /// A line for each column, or one.
+    pub(crate) why: Vec<String>,
+    /// What makes it one that can be.
+    pub(crate) way: String,
+}
+
+impl Unsupported {
+    /// What to do about it.
+    pub(crate) fn ways(&self) -> String {
+        format!("{}, or leave the table out: table.exclude.list", self.way)
+    }
 }
 
 /// One row of `information_schema.columns`, as [`COLUMNS`] selects it.
@@ -59,9 +75,8 @@ pub(crate) async fn read_table(conn: &mut Connection, table: &TableId) -> Result
     if text(row, 2).is_some_and(|kind| kind == "SYSTEM VERSIONED") {
         // Its log has rows of the past as well, and a delete as an update of the row's end.
         let way = format!("ALTER TABLE {}.{} DROP SYSTEM VERSIONING", quoted(&table.database), quoted(&table.table));
-        return Ok(TableRead::Unsupported(vec![format!(
-            "it is system-versioned, and its history cannot be told from its rows ({way})"
-        )]));
+        let why = "it is system-versioned, and its history cannot be told from its rows".to_owned();
+        return Ok(TableRead::Unsupported(Unsupported { why: vec![why], way }));
     }
     let (collation, comment) = (text(row, 0), text(row, 1).unwrap_or_default());
     let columns: Vec<ColumnRow> = conn
@@ -124,7 +139,7 @@ fn assemble(
         }
     }
     if !unsupported.is_empty() {
-        return TableRead::Unsupported(unsupported);
+        return TableRead::Unsupported(Unsupported { why: unsupported, way: "change the column's type".to_owned() });
     }
     TableRead::Schema(TableSchema {
         table: table.clone(),
@@ -332,7 +347,9 @@ pub(crate) mod tests {
     fn columns_that_are_not_supported_are_all_listed() {
         let columns =
             [row("a", "int", true, None, ""), row("b", "hologram", true, None, ""), row("c", "cube(3)", true, None, "")];
-        let TableRead::Unsupported(lines) = assemble(&TableId::new("d", "t"), &columns, &[], None, "", Dialect::default()) else {
+        let TableRead::Unsupported(Unsupported { why: lines, .. }) =
+            assemble(&TableId::new("d", "t"), &columns, &[], None, "", Dialect::default())
+        else {
             panic!("supported");
         };
         assert_eq!(lines.len(), 2);

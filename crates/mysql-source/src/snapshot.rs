@@ -8,7 +8,7 @@ use crate::discover::{DiscoveredTable, list_tables};
 use crate::error::{code, code_of};
 use crate::foreign_keys::{cascades_are_logged, cascading_keys};
 use crate::retry::Failing;
-use crate::schema_read::{TableRead, read_table};
+use crate::schema_read::{TableRead, Unsupported, read_table};
 use crate::stream_log::{DumpStart, LogConnection};
 use crate::stream_xa::tables_of_prepared;
 use cdc_core::{Generation, GenerationState, LogCoordinate, Result, SnapshotMarker, SourcePosition, TableId, TableSchema};
@@ -42,7 +42,7 @@ pub(crate) enum Found {
 
 /// A table as the server describes it.
 pub(crate) struct Described {
-    pub(crate) schema: Result<TableSchema, String>,
+    pub(crate) schema: Result<TableSchema, Unsupported>,
     pub(crate) estimated_rows: u64,
     pub(crate) row_bytes: u64,
     pub(crate) has_rows: bool,
@@ -270,7 +270,7 @@ async fn describe(
         for ToDescribe { id, .. } in tables.iter().filter(|t| known.contains_key(&t.id)) {
             let schema = match read_table(connection, id).await? {
                 TableRead::Schema(schema) => Ok(schema),
-                TableRead::Unsupported(lines) => Err(lines.join("; ")),
+                TableRead::Unsupported(unsupported) => Err(unsupported),
                 TableRead::Missing => continue,
             };
             let has_rows = schema.is_ok() && with_rows.contains(id);

@@ -1,13 +1,14 @@
 //! What the events of the log do to the captured tables: transactions, row changes, positions.
 
 use crate::config::MysqlSourceConfig;
-use crate::connection::{ServerKind, quoted};
+use crate::connection::ServerKind;
 use crate::decode::RowPlan;
 use crate::decode_error::DecodeError;
 use crate::event::{Event, EventHeader};
 use crate::event_body::EventBody;
 use crate::names::NameCase;
 use crate::position::uuid_text;
+use crate::preflight_tables::add_a_key;
 use crate::rows_event::{RowsEvent, RowsKind};
 use crate::stream_log::widen;
 use crate::stream_row_count::count_rows;
@@ -534,8 +535,7 @@ impl Stream {
         let Some(captured) = self.tables.get_mut(index) else { return Ok(counted(mapped)) };
         if event.kind != RowsKind::Insert && captured.schema.as_ref().is_some_and(|s| s.key.is_empty()) {
             let what = if event.kind == RowsKind::Update { "updated" } else { "deleted" };
-            let (database, table) = (quoted(&captured.id.database), quoted(&captured.id.table));
-            let add = format!("ALTER TABLE {database}.{table} ADD PRIMARY KEY (...)");
+            let add = add_a_key(&captured.id);
             self.stop(
                 index,
                 StopReason::NoKey,

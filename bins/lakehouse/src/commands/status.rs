@@ -86,7 +86,7 @@ fn render(report: &StatusReport, quiet: bool) -> String {
             grouped(u64::try_from(s.log_end - s.applied).unwrap_or(0)),
             t.delay_ms.map(duration_ms).unwrap_or_default(),
             t.since_commit_ms.map(|ms| format!("{} ago", duration_ms(ms))).unwrap_or_default(),
-            grouped(s.commits),
+            number(t.commits),
             number(t.data_files),
             number(t.delete_files),
         ]);

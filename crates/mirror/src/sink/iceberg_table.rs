@@ -126,7 +126,8 @@ impl MirroredTable {
     }
 }
 
-/// The offsets that the Apache sink left in the newest of its commits: `{"topic":{"0":12}}` or `{"0":12}` by control topic.
+/// The offsets that the Apache sink left, if it did: none, since those of Kafka's topics mean nothing in this log. So its rows are refused
+/// as its.
 fn predecessor(table: &Table) -> Option<BTreeMap<String, BTreeMap<i32, i64>>> {
     let has_offsets =
         |summary: &std::collections::HashMap<String, String>| summary.keys().any(|k| k.starts_with(CONNECT_OFFSETS));
