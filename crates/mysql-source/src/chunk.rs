@@ -1,13 +1,15 @@
 //! Reading a range of a table's rows in key order, with what of the server's history the rows are known to show.
 
-use crate::connection::{Connection, ServerKind, quoted};
+use crate::connection::{Connection, ServerKind, quoted, text};
 use crate::decode_buffers::RowBuffers;
 use crate::error::{code, problem, server_code};
 use crate::position::file_number;
 use crate::snapshot::KeylessRows;
 use crate::snapshot_row::SnapshotRowDecoder;
 
-use cdc_core::{Column, Error, ErrorKind, LogCoordinate, LogicalType, Result, SourcePosition, TableSchema, TransactionSet};
+use cdc_core::{
+    Column, Error, ErrorKind, LogCoordinate, LogicalType, Result, SourcePosition, TableId, TableSchema, TransactionSet,
+};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Row, Value};
 use serde::{Deserialize, Serialize};
@@ -384,6 +386,25 @@ fn raw_bytes(values: &[Value]) -> usize {
     values.iter().map(bytes).fold(0, usize::saturating_add)
 }
 
+/// A table without a key is read as of one place in the log, which an engine without transactions cannot show: what is inserted while it
+/// is read would be there twice, and nothing could tell.
+async fn has_views(conn: &mut Connection, table: &TableId) -> Result<()> {
+    const ENGINE: &str = "SELECT t.engine, e.transactions FROM information_schema.tables t \
+                          LEFT JOIN information_schema.engines e ON e.engine = t.engine \
+                          WHERE t.table_schema = ? AND t.table_name = ?";
+    let names = (table.database.clone(), table.table.clone());
+    let rows = conn.rows_with(&format!("asking for the engine of {table}"), ENGINE, names).await?;
+    // One that is gone is found missing by the SELECT.
+    let Some(row) = rows.first().filter(|row| text(row, 1).as_deref() != Some("YES")) else { return Ok(()) };
+    let engine = text(row, 0).unwrap_or_default();
+    Err(Error::new(
+        ErrorKind::Unsafe,
+        format!(
+            "{table} has no key, and its engine {engine} no transactions: what is inserted meanwhile could not be told from what is read; give it a key, or ENGINE=InnoDB, or leave the table out"
+        ),
+    ))
+}
+
 /// Reads a whole table in the view that is open, and sends its rows in batches.
 pub(crate) async fn read_all(
     conn: &mut Connection,
@@ -392,6 +413,7 @@ pub(crate) async fn read_all(
     out: &mpsc::Sender<KeylessRows>,
 ) -> Result<()> {
     let doing = format!("reading {}", schema.table);
+    has_views(conn, &schema.table).await?;
     let decoder = SnapshotRowDecoder::new(Arc::clone(schema));
     let (mut buffers, mut held) = (RowBuffers::new(Arc::clone(schema))?, 0usize);
     let sql = format!("SELECT {} FROM {}", select_list(schema, &[]), table_name(schema));

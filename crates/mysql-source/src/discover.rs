@@ -19,6 +19,8 @@ pub struct DiscoveredTable {
     pub bytes: u64,
     /// The storage engine.
     pub engine: String,
+    /// It has transactions, and so can show its rows as of one moment.
+    pub has_transactions: bool,
 }
 
 impl DiscoveredTable {
@@ -77,8 +79,9 @@ pub(crate) async fn list_tables(conn: &mut Connection, config: &MysqlSourceConfi
     let rows = conn
         .rows(
             "listing tables",
-            "SELECT table_schema, table_name, COALESCE(table_rows, 0), COALESCE(data_length, 0), COALESCE(engine, '') \
-             FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
+            "SELECT table_schema, table_name, COALESCE(table_rows, 0), COALESCE(data_length, 0), COALESCE(t.engine, ''), \
+             COALESCE((SELECT e.transactions FROM information_schema.engines e WHERE e.engine = t.engine), '') \
+             FROM information_schema.tables t WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
              AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')",
         )
         .await?;
@@ -90,6 +93,7 @@ pub(crate) async fn list_tables(conn: &mut Connection, config: &MysqlSourceConfi
             estimated_rows: text(row, 2).and_then(|n| n.parse().ok()).unwrap_or(0),
             bytes: text(row, 3).and_then(|n| n.parse().ok()).unwrap_or(0),
             engine: text(row, 4).unwrap_or_default(),
+            has_transactions: text(row, 5).is_some_and(|yes| yes == "YES"),
         })
         .filter(|t| config.tables.matches(&t.table))
         .collect();

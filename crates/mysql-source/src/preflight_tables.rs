@@ -84,7 +84,7 @@ async fn remarks_on(conn: &mut Connection, tables: &[DiscoveredTable]) -> Result
     let mut remarks = Vec::new();
     for table in tables {
         remarks.extend(match read_table(conn, &table.table).await? {
-            TableRead::Schema(schema) => key(&schema),
+            TableRead::Schema(schema) => key(&schema, table),
             TableRead::Unsupported(why) => Some(unsupported(&table.table, &why)),
             TableRead::Missing => None, // dropped a moment ago
         });
@@ -109,11 +109,17 @@ pub(crate) fn add_a_key(table: &TableId) -> String {
 }
 
 /// Rows are told apart by the key: without one nothing but inserts can be followed.
-fn key(schema: &TableSchema) -> Option<TableRemark> {
+fn key(schema: &TableSchema, discovered: &DiscoveredTable) -> Option<TableRemark> {
     const WHAT_THEN: &str = "inserts are followed, an update or delete stops the table";
+    const NO_KEY: &str = "no primary or unique key of whole columns without NULLs";
     let table = &schema.table;
     let (found, fix) = if schema.key.is_empty() {
-        let found = format!("no primary or unique key of whole columns without NULLs: {WHAT_THEN}");
+        let found = match discovered.has_transactions {
+            true => format!("{NO_KEY}: {WHAT_THEN}"),
+            false => {
+                format!("{NO_KEY}, and {} has no transactions: its rows cannot be read, it stops at once", discovered.engine)
+            }
+        };
         (found, add_a_key(table))
     } else {
         let column = schema.key_columns().find(|c| !c.logical_type.can_be_identifier())?;

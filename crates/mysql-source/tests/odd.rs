@@ -129,6 +129,30 @@ async fn a_table_without_a_key_is_read_exactly_once_on_a_server_that_does_not_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_without_a_key_and_without_transactions_is_not_read_twice_but_not_at_all() {
+    both("notrans", async |server, database, mut admin| {
+        run(
+            &mut admin,
+            &[
+                "CREATE TABLE plain (a INT) ENGINE=MyISAM",
+                "CREATE TABLE keyed (a INT PRIMARY KEY) ENGINE=MyISAM",
+                "INSERT INTO plain VALUES (1), (1)",
+                "INSERT INTO keyed VALUES (1), (2)",
+            ],
+        )
+        .await;
+        let mut follower = Follower::caught_up(&server, database).await;
+        run(&mut admin, &["INSERT INTO keyed VALUES (3)", "DELETE FROM keyed WHERE a = 1"]).await;
+        follower.catch_up().await;
+        let stop = follower.table("plain").stop.clone().expect("plain goes on");
+        assert!(stop.contains("has no key, and its engine MyISAM no transactions"), "{stop}");
+        assert!(follower.table("keyed").stop.is_none());
+        follower.assert_equals().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn values_of_lists_are_what_was_declared_from_the_table_and_from_the_log() {
     both("lists", async |server, database, mut admin| {
         run(
