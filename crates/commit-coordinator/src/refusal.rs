@@ -134,6 +134,19 @@ pub enum Refusal {
         /// What is committed.
         next: i64,
     },
+    /// A barrier that is committed lies further on in the log than what comes next.
+    LogRewound {
+        /// The barrier.
+        number: u64,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where the log has it.
+        at: i64,
+        /// The next offset to apply.
+        next: i64,
+    },
     /// A delta covers a log partition that does not feed the table.
     UnknownPartition {
         /// The topic.
@@ -171,6 +184,7 @@ impl Refusal {
             Self::ForeignRows { .. } => "foreign-rows",
             Self::OtherSink { .. } => "other-sink",
             Self::BarrierCrossed { .. } => "barrier-crossed",
+            Self::LogRewound { .. } => "log-rewound",
             Self::UnknownPartition { .. } => "unknown-partition",
             Self::Malformed { .. } => "malformed",
         }
@@ -196,7 +210,7 @@ impl Refusal {
                 "keys may now lie in another partition than their older events, so order is lost: rebuild the table from a new snapshot of the source",
             ],
             Self::BelowLogStart { .. } => &[REBUILD, "keep the log longer than the sink may stand still"],
-            Self::BeyondLogEnd { .. } => {
+            Self::BeyondLogEnd { .. } | Self::LogRewound { .. } => {
                 &["the log was restored from an older copy or lost its end: restore the newer one", REBUILD]
             }
             Self::TableMissing => {
@@ -286,6 +300,10 @@ impl fmt::Display for Refusal {
             Self::BarrierCrossed { number, topic, partition, at, next } => write!(
                 f,
                 "barrier {number} lies at offset {at} of {topic}-{partition}, but offsets up to {next} were committed before it"
+            ),
+            Self::LogRewound { number, topic, partition, at, next } => write!(
+                f,
+                "barrier {number} is committed and offset {next} of {topic}-{partition} is next, but the log has that barrier at offset {at}: it is an older copy that was gone on with"
             ),
             Self::UnknownPartition { topic, partition } => {
                 write!(f, "a delta covers {topic}-{partition}, which its checkpoint does not know")

@@ -5,7 +5,7 @@
 //! zombie's delta are stale; a gap waits; two coordinators at once are slow, not wrong.
 
 use crate::checkpoint::Checkpoint;
-use crate::log_view::LogView;
+use crate::log_view::{BarrierLine, LogView};
 use crate::planted::{Planted, planted};
 use crate::refusal::Refusal;
 use crate::span::{Act, BarrierKind, Claim, Span};
@@ -72,6 +72,20 @@ pub(crate) fn check_identity(checkpoint: &Checkpoint, log: &LogView) -> Result<(
                 known: known.next.len(),
                 found: found.partitions.len(),
             });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the log has the last committed barrier where it was committed: an older copy of the log that was gone on with gives its
+/// number to another one.
+///
+/// # Errors
+/// The refusal, if it lies beyond.
+pub(crate) fn check_barrier(checkpoint: &Checkpoint, barrier: &BarrierLine) -> Result<(), Refusal> {
+    for (topic, partition, next) in checkpoint.partitions() {
+        if let Some(at) = barrier.offset(topic, partition).filter(|at| barrier.number == checkpoint.barrier && *at > next) {
+            return Err(Refusal::LogRewound { number: barrier.number, topic: topic.to_owned(), partition, at, next });
         }
     }
     Ok(())

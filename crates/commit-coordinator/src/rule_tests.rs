@@ -118,6 +118,21 @@ fn a_barrier_that_removes_all_rows_passes_over_what_was_not_applied_before_it() 
 }
 
 #[test]
+fn a_committed_barrier_that_lies_further_on_shows_an_older_copy_of_the_log() {
+    let line = |number, at: [i64; 2]| BarrierLine {
+        number,
+        kind: BarrierKind::Recreate,
+        at: vec![span(0, at[0], at[0]), span(1, at[1], at[1])],
+    };
+    for at_barrier in [[5, 7], [0, 7], [5, 0]] {
+        assert_eq!(check_barrier(&at(&[5, 7], 3), &line(3, at_barrier)), Ok(()));
+    }
+    let refused = check_barrier(&at(&[5, 7], 3), &line(3, [5, 8])).unwrap_err();
+    assert_eq!((refused.code(), refused.ends_at_removal()), ("log-rewound", false));
+    assert_eq!(check_barrier(&at(&[5, 7], 3), &line(4, [5, 8])), Ok(()), "one that comes is another matter");
+}
+
+#[test]
 fn rows_behind_a_barrier_wait_for_it_and_rows_before_it_are_stale_after_it() {
     let behind = Claim { after_barrier: 1, ..Claim::advance(vec![span(0, 5, 6)]) };
     assert_eq!(decide(&at(&[5, 7], 0), &behind, &whole()), Verdict::BarrierNotReached { number: 1 });

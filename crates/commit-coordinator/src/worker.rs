@@ -9,7 +9,7 @@ use crate::lineage::{Descent, ForeignRows, ForeignWrites, assess};
 use crate::log_view::{BarrierLine, Facts, ProgressView, SpanLog};
 use crate::planted::Planted;
 use crate::refusal::Refusal;
-use crate::rule::check_log;
+use crate::rule::{check_barrier, check_log};
 use crate::span::{Covered, Span};
 use crate::table::MirrorTable;
 use crate::transport::{PendingAnswer, Transport};
@@ -324,7 +324,9 @@ where
         if let Some(line) = self.parts.progress.newest_removal().filter(|line| line.number > checkpoint.barrier) {
             return Ok(Start::BelowRemoval(line));
         }
-        if let Some(refusal) = foreign.or_else(|| check_log(checkpoint, &view).err()) {
+        let committed = self.parts.progress.barrier(checkpoint.barrier);
+        let rewound = || committed.and_then(|line| check_barrier(checkpoint, &line).err());
+        if let Some(refusal) = foreign.or_else(|| check_log(checkpoint, &view).err()).or_else(rewound) {
             return Err(self.confirm(checkpoint, refusal).await?);
         }
         let mut lanes = Vec::new();

@@ -110,7 +110,8 @@ impl<'a> ManifestSet<'a> {
     /// they are, what is left of the others comes into the new ones.
     ///
     /// # Errors
-    /// [`CommitError::Outdated`]: not all of them are live, or rows of theirs were deleted by position since the rewrite began.
+    /// [`CommitError::Outdated`]: not all of them are live, rows of theirs were deleted by position since the rewrite began, a column that
+    /// it did not see is there again, or what it wrote is gone.
     pub(crate) async fn rewritten(&mut self, rewrite: &RewriteFiles) -> Result<Vec<ManifestFile>, CommitError> {
         let name = self.state.name.clone();
         let outdated = |why: String| {
@@ -119,6 +120,16 @@ impl<'a> ManifestSet<'a> {
                 format!("a compaction of table {name} is outdated: {why}; it is planned anew"),
             ))
         };
+        let known = |id: i32| id > rewrite.last_column_id || rewrite.fields.contains(&id);
+        if let Some(field) = self.state.metadata.current_schema().as_struct().fields().iter().find(|f| !known(f.id)) {
+            // Its values are in the old files alone.
+            return Err(outdated(format!("the column {} was away while it was under way, and is back", field.name)));
+        }
+        for file in rewrite.data.iter().chain(&rewrite.deletes) {
+            if !self.state.catalog.file_io().exists(file.file_path()).await.map_err(|e| self.failed(e))? {
+                return Err(outdated(format!("{}, which it wrote, was deleted", file.file_path())));
+            }
+        }
         let mut replaced: HashMap<&str, i64> = rewrite.replaced.iter().map(|(f, sequence)| (f.file_path(), *sequence)).collect();
         let (oldest, newest) = replaced.values().fold((i64::MAX, i64::MIN), |(low, high), s| (low.min(*s), high.max(*s)));
         let mut stay: BTreeMap<(bool, i32), Vec<ManifestFile>> = BTreeMap::new();

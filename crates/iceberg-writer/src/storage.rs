@@ -102,6 +102,15 @@ pub(crate) fn io_error(doing: &str, path: &Path, e: io::Error) -> Error {
     Error::new(kind, message).with_source(e)
 }
 
+/// Bytes that this user may still write where a location lies; `None` if nobody can tell.
+pub(crate) async fn free_bytes(location: String) -> Option<u64> {
+    let free = tokio::task::spawn_blocking(move || {
+        let disk = rustix::fs::statvfs(&local_path(&location).ok()?).ok()?;
+        disk.f_bavail.checked_mul(disk.f_frsize)
+    });
+    free.await.ok().flatten()
+}
+
 async fn blocking<T: Send + 'static>(f: impl FnOnce() -> iceberg::Result<T> + Send + 'static) -> iceberg::Result<T> {
     tokio::task::spawn_blocking(f)
         .await

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 
 /// A table at one version of its metadata. Cheap to clone; never changes: a commit returns the next one.
 ///
@@ -46,6 +46,8 @@ pub(crate) struct Rhythm {
     pub orphans_ms: AtomicI64,
     /// A sweep is under way.
     pub sweeping: AtomicBool,
+    /// Rewrites that are under way: as long as there are any, no orphans are looked for.
+    pub rewrites: AtomicUsize,
 }
 
 impl fmt::Debug for Table {

@@ -155,7 +155,9 @@ impl Table {
         if snapshots {
             rhythm.swept_ms.store(now, Ordering::Relaxed);
             let last = rhythm.orphans_ms.load(Ordering::Relaxed);
-            orphans = last == 0 || now.saturating_sub(last) >= ms(self.0.catalog.upkeep().orphans_every);
+            orphans = (last == 0 || now.saturating_sub(last) >= ms(self.0.catalog.upkeep().orphans_every))
+                // What they have written is named by nobody yet, and may look old once a clock has been set or a machine has slept.
+                && rhythm.rewrites.load(Ordering::Acquire) == 0;
             if orphans {
                 rhythm.orphans_ms.store(now, Ordering::Relaxed);
             }

@@ -186,3 +186,79 @@ async fn columns_that_came_and_went_are_what_they_were() {
     assert_eq!(before, ["1|a|∅", "2|w|7", "3|w|7"]);
     assert_eq!(all(&compact(&t, &small()).await).await, before);
 }
+
+#[tokio::test]
+async fn a_rewrite_that_fails_leaves_no_file_behind() {
+    let (lake, s) = (Lake::new().await, id_data(&[0]));
+    let mut t = lake.table(&s).await;
+    let mut newest = Vec::new();
+    for i in 0..8 {
+        let before = lake.files(".parquet");
+        let rows: Vec<_> = (0..9_000).map(|k| plus(i * 9_000 + k, "a row")).collect();
+        let added = files(&t, &s, &[batch(&s, &rows)], NewRows::All).await;
+        t = t.commit(&Commit::new().with_delta(added)).await.unwrap();
+        newest = lake.files(".parquet").into_iter().filter(|f| !before.contains(f)).collect();
+    }
+    let mut config = small();
+    config.target_file_bytes = std::fs::metadata(&newest[0]).unwrap().len() * 5 / 2;
+    let before = lake.files("");
+    let whole = std::fs::read(&newest[0]).unwrap();
+    let mut damaged = whole.clone();
+    damaged[20..200].fill(0xee);
+    std::fs::write(&newest[0], damaged).unwrap();
+    let plan = t.plan_compaction(&config).await.unwrap().unwrap();
+    let error = plan.run().await.unwrap_err();
+    assert!(error.to_string().contains(newest[0].file_name().unwrap().to_str().unwrap()), "{error}");
+    assert_eq!(lake.files(""), before);
+
+    std::fs::write(&newest[0], whole).unwrap();
+    let rewritten = plan.run().await.unwrap();
+    assert!(rewritten.stats().files_after > 1, "the test needs one that is finished before the failure");
+    assert!(!plan.is_outdated(&t).await.unwrap());
+    let new = t.commit(&Commit::new().with_rewrite(rewritten)).await.unwrap();
+    assert!(plan.is_outdated(&new).await.unwrap());
+    assert_eq!(all(&new).await, all(&t).await);
+}
+
+#[tokio::test]
+async fn a_rewrite_whose_own_files_were_deleted_is_outdated() {
+    let (lake, s) = (Lake::new().await, id_data(&[0]));
+    let mut t = lake.table(&s).await;
+    for i in 0..3 {
+        t = span(&t, &s, &[plus(i, "x")]).await;
+    }
+    let before = lake.files(".parquet");
+    let files = rewrite(&t, &small()).await.unwrap();
+    for written in lake.files(".parquet").iter().filter(|f| !before.contains(f)) {
+        std::fs::remove_file(written).unwrap();
+    }
+    let outdated = t.commit(&Commit::new().with_rewrite(files)).await;
+    assert!(matches!(&outdated, Err(CommitError::Outdated(e)) if e.to_string().contains("was deleted")), "{outdated:?}");
+    assert_eq!(all(&t.refresh().await.unwrap()).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_rewrite_does_not_lose_a_column_that_was_away_while_it_was_planned() {
+    let lake = Lake::new().await;
+    let narrow = id_data(&[0]);
+    let wide = Arc::new(schema(
+        2,
+        vec![column(1, "id", INT, false), column(2, "data", cdc_core::LogicalType::String, true), column(3, "more", INT, true)],
+        &[0],
+    ));
+    let mut t = lake.table(&wide).await;
+    for id in 0..3 {
+        let rows =
+            arrow_array::RecordBatch::try_new(wide.arrow_schema(), vec![ints(&[id]), texts(&[Some("w")]), ints(&[7])]).unwrap();
+        let f = files(&t, &wide, &[(rows, vec![cdc_core::Op::Create])], NewRows::All).await;
+        t = t.commit(&Commit::new().with_delta(f)).await.unwrap();
+    }
+    let before = all(&t).await;
+    t = t.evolve(&narrow).await.unwrap();
+    let files = rewrite(&t, &small()).await.unwrap();
+    t = t.evolve(&wide).await.unwrap();
+    assert_eq!(all(&t).await, before, "its values are where they were");
+    let outdated = t.commit(&Commit::new().with_rewrite(files)).await;
+    assert!(matches!(&outdated, Err(CommitError::Outdated(e)) if e.to_string().contains("column more")), "{outdated:?}");
+    assert_eq!(all(&compact(&t, &small()).await).await, before);
+}

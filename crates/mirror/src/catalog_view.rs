@@ -158,6 +158,9 @@ pub async fn status(config: &MirrorConfig) -> Result<StatusReport> {
         let found = found.ok().flatten();
         tables.push(TableReport { unreadable, ..report(table, status, found.as_ref()) });
     }
+    if let Some(catalog) = catalog {
+        catalog.close().await;
+    }
     Ok(StatusReport { running, position: written.and_then(|s| s.source.position), tables })
 }
 

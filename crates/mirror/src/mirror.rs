@@ -7,21 +7,23 @@ use crate::database::{colliding, leave_all_but_one_out};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log_tail::LogTail;
 use crate::progress_topic::{ProgressState, TableProgress};
-use crate::sink::{ProgressFollower, TableHandle, TableProgressReport, TableTask, mirrored_name};
+use crate::sink::{ProgressFollower, TableHandle, TableProgressReport, TableTask, feeding_topics, mirrored_name};
 use crate::status::{MirrorStatus, SourceStatus, StatusFile, TablePhase, TableStatus};
-use cdc_core::{GenerationState, SourcePosition, StopReason, TableId, TopicRouter};
+use cdc_core::{GenerationState, SourcePosition, StopReason, TableId, TableStop, TopicRouter};
 use change_log::{ChangeLog, LocalLog, LocalLogConfig, MemoryLog};
 use debezium_format::{Connector, Converter, EncoderConfig, Profile};
 use iceberg_writer::{Catalog, CatalogConfig};
 use mysql_source::{MysqlSource, MysqlSourceConfig, ServerKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 /// How often the status is brought up to date, in memory and in its file.
 const STATUS_EVERY: Duration = Duration::from_millis(200);
+/// A mirror that has only stopped tables ends after so long: a source that has just begun may have others to tell of.
+const ALL_STOPPED_FOR: Duration = Duration::from_secs(3);
 /// How often the server is asked whether a table that was dropped is there again.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(500);
 /// The newest records in memory, for tables that are right behind the source. Who is further behind reads files, which costs little.
@@ -300,7 +302,7 @@ struct Supervisor {
 impl Supervisor {
     async fn run(mut self, mut capturing: JoinHandle<Result<()>>) -> Result<()> {
         let mut captured = None;
-        let mut outcome = match self.start_tables() {
+        let mut outcome = match self.start_tables().await {
             Ok(()) => self.follow(&mut capturing, &mut captured).await,
             Err(e) => Err(e),
         };
@@ -312,7 +314,7 @@ impl Supervisor {
         };
         let has_tables = self.config.halves != Halves::Source;
         if captured.is_ok() && outcome.is_ok() && has_tables && !*self.stopping.borrow() {
-            self.drain().await; // a source that ends by itself has said all: `snapshot.mode` = `initial_only`
+            outcome = self.drain().await; // a source that ends by itself has said all: `snapshot.mode` = `initial_only`
         }
         outcome = outcome.and(captured);
         self.tables_stop.send_replace(true);
@@ -338,6 +340,7 @@ impl Supervisor {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut stopping = self.stopping.clone();
         let follower = self.follower.clone();
+        let mut all_stopped_since: Option<Instant> = None;
         loop {
             let seen = follower.now().read_to;
             tokio::select! {
@@ -350,12 +353,18 @@ impl Supervisor {
                 more = follower.wait_beyond(seen) => {
                     more?;
                     self.follower.advance().await?;
-                    self.start_tables()?;
+                    self.start_tables().await?;
                 }
                 _ = tick.tick() => {
                     self.publish();
-                    if let Some(end) = self.all_stopped() {
-                        return end;
+                    match self.all_stopped() {
+                        None => all_stopped_since = None,
+                        Some(Err(e)) => return Err(e),
+                        Some(Ok(())) => {
+                            if all_stopped_since.get_or_insert_with(Instant::now).elapsed() >= ALL_STOPPED_FOR {
+                                return Ok(());
+                            }
+                        }
                     }
                 }
             }
@@ -363,18 +372,21 @@ impl Supervisor {
     }
 
     /// Waits until the tables have all that is in the log, or have stopped.
-    async fn drain(&mut self) {
+    async fn drain(&mut self) -> Result<()> {
         let mut stopping = self.stopping.clone();
         let mut tick = tokio::time::interval(STATUS_EVERY);
         loop {
+            // Its last words may be of a table that has not begun yet.
+            self.follower.advance().await?;
+            self.start_tables().await?;
             self.publish();
             let drained = self.status.borrow().tables.values().all(|t| t.is_current() || t.stopped.is_some());
             if drained {
-                return;
+                return Ok(());
             }
             tokio::select! {
                 _ = tick.tick() => {}
-                () = async { drop(stopping.wait_for(|stop| *stop).await) } => return,
+                () = async { drop(stopping.wait_for(|stop| *stop).await) } => return Ok(()),
             }
         }
     }
@@ -390,7 +402,7 @@ impl Supervisor {
 
     /// Gives every table of the progress topic a task of its own, but for those that are about to be read again: the barrier behind
     /// which they begin has to be there first, since what lies before it may be what stopped them.
-    fn start_tables(&mut self) -> Result<()> {
+    async fn start_tables(&mut self) -> Result<()> {
         if self.config.halves == Halves::Source {
             return Ok(());
         }
@@ -405,16 +417,22 @@ impl Supervisor {
             false => colliding(progress.tables.keys()),
         };
         for (id, table) in waiting {
-            let dropped = |id: &TableId| {
-                let stop = progress.tables.get(id).and_then(|t| t.stop.as_ref());
-                stop.is_some_and(|stop| stop.reason == StopReason::Dropped)
-            };
-            // Of two that are there from the beginning nobody can tell which is meant; one that comes later leaves the other alone.
-            if let Some(same) =
-                clashes.get(&mirrored_name(id)).filter(|same| same.iter().any(|other| *other != id && !dropped(other)))
-            {
-                self.tables.insert(id.clone(), TableHandle::stopped(id, &self.clash(same)));
-                continue;
+            if let Some(same) = clashes.get(&mirrored_name(id)) {
+                let dropped = |id: &TableId| {
+                    let stop = progress.tables.get(id).and_then(|t| t.stop.as_ref());
+                    stop.is_some_and(|stop| stop.reason == StopReason::Dropped)
+                };
+                let rivals = same.iter().any(|other| *other != id && !dropped(other));
+                if rivals && !self.is_fed_by(id, table).await {
+                    if dropped(id) {
+                        // Nobody will ever take in what the log holds of it.
+                        let topic = table.topic().unwrap_or_default();
+                        let end = self.log.offsets(topic, 0).await?.next;
+                        self.log.release(topic, 0, end).await?;
+                    }
+                    self.tables.insert(id.clone(), TableHandle::stopped(id, &self.clash(same)));
+                    continue;
+                }
             }
             let task = TableTask {
                 source_table: id.clone(),
@@ -430,6 +448,18 @@ impl Supervisor {
             self.tables.insert(id.clone(), task.spawn());
         }
         Ok(())
+    }
+
+    /// True if the table in the catalog is the one that this source table has filled so far. One that cannot be read is its task's to
+    /// tell of.
+    async fn is_fed_by(&self, id: &TableId, table: &TableProgress) -> bool {
+        match self.catalog.load_table(&mirrored_name(id)).await {
+            Ok(Some(found)) => {
+                feeding_topics(&found).is_some_and(|topics| table.topic().is_some_and(|topic| topics.contains(topic)))
+            }
+            Ok(None) => false,
+            Err(_) => true,
+        }
     }
 
     /// Tables that would be one in the catalog.
@@ -476,7 +506,7 @@ impl Supervisor {
         for stop in &captured.stops {
             let entry = status.tables.entry(stop.table.to_string()).or_default();
             if stop.reason == StopReason::ReadAgain {
-                entry.phase = TablePhase::Snapshot; // which is about to begin
+                about_to_be_read(entry);
                 continue;
             }
             entry.phase = TablePhase::Stopped;
@@ -503,7 +533,9 @@ impl Supervisor {
             return Some(Err(e));
         }
         let captured = self.captured.borrow();
-        let by_source = |id: &TableId| captured.stops.iter().any(|s| s.table == *id && s.reason != StopReason::ReadAgain);
+        // One that was dropped is followed when it is made again.
+        let lasting = |s: &TableStop| !matches!(s.reason, StopReason::ReadAgain | StopReason::Dropped);
+        let by_source = |id: &TableId| captured.stops.iter().any(|s| s.table == *id && lasting(s));
         let all = match self.config.halves {
             Halves::Source => !captured.topics.is_empty() && captured.topics.keys().all(by_source),
             _ => {
@@ -534,15 +566,29 @@ fn describe(
         phase: TablePhase::Streaming,
         ..TableStatus::default()
     };
-    if let Some(generation) = progress.tables.get(id).and_then(|t| t.generation.as_ref()) {
+    let known = progress.tables.get(id);
+    if let Some(generation) = known.and_then(|t| t.generation.as_ref()) {
         status.snapshot_rows = generation.rows;
         status.snapshot_estimate = generation.estimated_rows;
-        if generation.state == GenerationState::Running {
+        // What was captured and what is read of the progress are of two moments: a snapshot whose end is not in the former yet goes on.
+        let is_over = match &generation.state {
+            GenerationState::Complete { ended_at } => ended_at.values().all(|end| *end <= status.log_end),
+            GenerationState::Running => false,
+        };
+        if !is_over {
             status.phase = TablePhase::Snapshot;
         }
     }
+    if known.and_then(|t| t.stop.as_ref()).is_some_and(|stop| stop.reason == StopReason::ReadAgain) {
+        about_to_be_read(&mut status);
+    }
     describe_report(&mut status, report);
     status
+}
+
+/// Its snapshot is about to begin: what is known of one is of the one before.
+fn about_to_be_read(status: &mut TableStatus) {
+    (status.phase, status.snapshot_rows, status.snapshot_estimate) = (TablePhase::Snapshot, 0, None);
 }
 
 fn describe_report(status: &mut TableStatus, report: &TableProgressReport) {

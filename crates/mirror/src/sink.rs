@@ -8,5 +8,6 @@ mod progress_view;
 mod span_writer;
 mod table_task;
 
+pub(crate) use iceberg_table::feeding_topics;
 pub(crate) use progress_view::ProgressFollower;
 pub(crate) use table_task::{TableHandle, TableProgressReport, TableTask, mirrored_name};

@@ -61,7 +61,9 @@ pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: Ve
             Error::new(ErrorKind::Unavailable, format!("there is no catalog {at}\n  → does the mirror that runs use another?"))
         })?;
         let comparison = Comparison { source: &source, catalog: &catalog, applied: &applied, options, progress };
-        comparison.tables(found.iter().map(|t| &t.table).filter(|id| wanted(id))).await
+        let tables = comparison.tables(found.iter().map(|t| &t.table).filter(|id| wanted(id))).await;
+        catalog.close().await;
+        tables
     }
     .await;
     // However it went, what was started here ends as it should.

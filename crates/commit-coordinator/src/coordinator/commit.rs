@@ -74,18 +74,22 @@ impl<T: MirrorTable> Coordinator<T> {
         let now = self.environment.now();
         let mut offers = std::mem::take(&mut self.queue).into_iter();
         while let Some(offer) = offers.next() {
-            let admission = match (offer.delta.claim.act, &offer.delta.files) {
-                (Act::Rewrite, None) => {
+            let admission = match (offer.delta.claim.act, &offer.delta.files, &foreign) {
+                (Act::Rewrite, None, _) => {
                     Admission::No(Verdict::Refused(Refusal::Malformed { what: "it is a rewrite without files".to_owned() }))
                 }
-                _ => round.admit(&offer.delta.claim, view),
-            };
-            let admission = match (admission, &foreign, offer.delta.claim.act) {
-                (Admission::Admitted, Some(_), Act::Barrier { kind, .. }) if kind.removes_rows() => Admission::Admitted,
-                // Maintenance has time: the worker decides whether the table stops.
-                (Admission::Admitted, Some(_), Act::Rewrite) => Admission::No(Verdict::Rewrite),
-                (Admission::Admitted, Some(refusal), _) => Admission::No(Verdict::Refused(refusal.clone())),
-                (admission, ..) => admission,
+                // Whether the table stops is the worker's to say, who may know of a barrier: maintenance waits for that.
+                (Act::Rewrite, _, Some(_)) if now.saturating_sub(offer.since) < self.settings.hold => {
+                    waiting = true;
+                    self.queue.push(offer);
+                    continue;
+                }
+                (Act::Barrier { kind, .. }, _, Some(_)) if kind.removes_rows() => round.admit(&offer.delta.claim, view),
+                (_, _, Some(refusal)) => match round.admit(&offer.delta.claim, view) {
+                    Admission::Admitted => Admission::No(Verdict::Refused(refusal.clone())),
+                    other => other,
+                },
+                (_, _, None) => round.admit(&offer.delta.claim, view),
             };
             let answer = match admission {
                 Admission::Admitted => {
@@ -132,6 +136,7 @@ impl<T: MirrorTable> Coordinator<T> {
             Some((Act::Rewrite, Some(files))) => Change::Rewrite(files),
             _ => Change::Delta(deltas.iter().filter_map(|d| d.files.as_ref()).collect()),
         };
+        let is_rewrite = matches!(change, Change::Rewrite(_));
         failpoint::hit("coordinator-before-swap");
         let result = self.table.swap(&known.head, change, &formed.checkpoint).await;
         failpoint::hit("coordinator-after-swap");
@@ -142,6 +147,14 @@ impl<T: MirrorTable> Coordinator<T> {
                 self.attempts.clear();
                 self.acknowledge(&formed.members, snapshot, &formed.checkpoint);
                 failpoint::hit("coordinator-after-answer");
+                Ok(None)
+            }
+            // It certainly did not happen; the table can do without, also where a disk is full.
+            Err(SwapError::Failed(e)) if is_rewrite => {
+                tracing::warn!(table = %self.name, error = %e, "files could not be put in the place of others");
+                for offer in self.remove(&formed.members) {
+                    let _ = offer.reply.send(Answer::Again);
+                }
                 Ok(None)
             }
             Err(SwapError::Failed(e)) if e.kind() != ErrorKind::Unavailable => Err(e),

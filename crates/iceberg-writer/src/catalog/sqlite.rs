@@ -34,8 +34,8 @@ pub(super) async fn open(path: &Path, busy_timeout: Duration, full_sync: bool) -
     Ok(pool)
 }
 
-/// Opens the database for reading. In WAL mode even that makes files beside it; where they cannot be made and nobody else has, nobody
-/// writes, and it is read without them.
+/// Opens the database for reading. In WAL mode even that would make files beside it, and leave them. Who writes keeps its write-ahead
+/// log there as long as it has the database open: without one nobody writes, and it is read as it lies.
 pub(super) async fn open_read_only(path: &Path, busy_timeout: Duration) -> Result<SqlitePool> {
     if !path.exists() {
         return Err(Error::new(
@@ -44,23 +44,20 @@ pub(super) async fn open_read_only(path: &Path, busy_timeout: Duration) -> Resul
         ));
     }
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(busy_timeout).foreign_keys(false);
-    // Opening alone reads nothing: a look at the pages does.
-    let readable = async |options: SqliteConnectOptions| {
-        let pool = connect(options, busy_timeout).await?;
-        sqlx::query("SELECT count(*) FROM sqlite_master").fetch_one(&pool).await?;
-        Ok(pool)
-    };
     let has_log = std::path::PathBuf::from(format!("{}-wal", path.display())).exists();
-    match readable(options.clone()).await {
-        Err(e) if matches!(code(&e), Some(8 | 14)) && !has_log => readable(options.immutable(true)).await,
-        result => result,
-    }
-    .map_err(|e| describe("open", path, e))
+    let pool = connect(options.immutable(!has_log), busy_timeout).await.map_err(|e| describe("open", path, e))?;
+    // Opening alone reads nothing.
+    sqlx::query("SELECT count(*) FROM sqlite_master").fetch_one(&pool).await.map_err(|e| describe("read", path, e))?;
+    Ok(pool)
 }
 
 async fn connect(options: SqliteConnectOptions, busy_timeout: Duration) -> sqlx::Result<SqlitePool> {
     SqlitePoolOptions::new()
         .max_connections(4)
+        // The last one to be closed takes the write-ahead log with it, by which readers know that somebody writes.
+        .min_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
         .test_before_acquire(false)
         .acquire_timeout(busy_timeout.saturating_mul(2).max(Duration::from_secs(5)))
         .connect_with(options)

@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::scan::{Plan, plan};
 use crate::table::Table;
 use iceberg::spec::{DataFile, ManifestContentType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use tiers::{Run, choose};
 
 /// When files are put together, and how.
@@ -35,7 +35,7 @@ pub struct CompactionConfig {
     /// Once so many neighbouring commits of about one size have come together, their files are merged: readers meet
     /// fewer than so many of each size. 10.
     pub fan_in: usize,
-    /// Once there is one deleted key for so many live rows, all deletes are applied. 4.
+    /// Once there is one deleted key for so many live rows, all deletes are applied. 4; 0: never.
     pub deleted_one_in: u64,
     /// Data files of this size are begun anew; those of half of it are left alone unless their rows were deleted. Taken from the table's
     /// property `write.target-file-size-bytes` if it has one. 64 MiB.
@@ -63,7 +63,7 @@ pub struct CompactionPlan {
     /// What is merged, oldest first, each file with its sequence number.
     data: Vec<(DataFile, i64)>,
     equality: Vec<(DataFile, i64)>,
-    /// All deletes by position: they are applied, and go only if all data files are merged.
+    /// All deletes by position: they are applied, and go only if all runs are merged: what then stays of the data has no deleted row.
     position: Vec<(DataFile, i64)>,
     /// The newest sequence number of what is merged: that of the new files.
     sequence: i64,
@@ -125,6 +125,19 @@ impl Table {
             keeps_deletes: older,
             config,
         }))
+    }
+}
+
+impl CompactionPlan {
+    /// True if files that it merges are no longer live in this version of the table.
+    ///
+    /// # Errors
+    /// Those of reading the manifests.
+    pub async fn is_outdated(&self, now: &Table) -> Result<bool> {
+        let Some(head) = now.head() else { return Ok(true) };
+        let Plan { data, equality, .. } = plan(now, head).await?;
+        let live: HashSet<&str> = data.iter().chain(&equality).map(|(file, _)| file.file_path()).collect();
+        Ok(self.data.iter().chain(&self.equality).any(|(file, _)| !live.contains(file.file_path())))
     }
 }
 

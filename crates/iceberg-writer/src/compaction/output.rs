@@ -9,8 +9,9 @@ use iceberg::io::FileWrite;
 use iceberg::spec::{DataContentType, DataFile, NestedField, NestedFieldRef};
 use std::sync::Arc;
 
-/// So many rows are looked at before the encoding of a file's columns is chosen.
+/// So many rows, or bytes of them in memory, are looked at before the encoding of a file's columns is chosen.
 const SAMPLE_ROWS: usize = 8_192;
+const SAMPLE_BYTES: usize = 4 << 20;
 /// A row group ends once it takes so much memory: that is all that is held of a file.
 const ROW_GROUP_BYTES: usize = 16 << 20;
 const ROW_GROUP_ROWS: usize = 131_072;
@@ -27,6 +28,7 @@ pub(super) struct Output {
     expected_rows: usize,
     sample: Vec<Vec<ArrayRef>>,
     sample_rows: usize,
+    sample_bytes: usize,
     open: Option<Open>,
     files: Vec<DataFile>,
 }
@@ -47,9 +49,15 @@ impl Output {
     }
 
     /// Equality-delete files by these columns.
-    pub(super) fn of_deletes(table: &Table, fields: Vec<NestedFieldRef>, target_rows: usize, expected_rows: usize) -> Self {
+    pub(super) fn of_deletes(
+        table: &Table,
+        fields: Vec<NestedFieldRef>,
+        target_bytes: u64,
+        target_rows: usize,
+        expected_rows: usize,
+    ) -> Self {
         let ids = fields.iter().map(|f| f.id).collect();
-        Self::new(table, fields, Some(ids), u64::MAX, target_rows, expected_rows)
+        Self::new(table, fields, Some(ids), target_bytes, target_rows, expected_rows)
     }
 
     fn new(
@@ -69,6 +77,7 @@ impl Output {
             expected_rows,
             sample: Vec::new(),
             sample_rows: 0,
+            sample_bytes: 0,
             open: None,
             files: Vec::new(),
         }
@@ -83,9 +92,15 @@ impl Output {
         if self.open.is_some() {
             return self.write(columns).await;
         }
+        self.hold(columns);
+        if self.sample_rows >= SAMPLE_ROWS || self.sample_bytes >= SAMPLE_BYTES { self.begin().await } else { Ok(()) }
+    }
+
+    fn hold(&mut self, columns: Vec<ArrayRef>) {
+        let bytes = columns.iter().map(|c| c.get_array_memory_size()).fold(0, usize::saturating_add);
+        self.sample_bytes = self.sample_bytes.saturating_add(bytes);
+        self.sample_rows = self.sample_rows.saturating_add(columns.first().map_or(0, |c| c.len()));
         self.sample.push(columns);
-        self.sample_rows = self.sample_rows.saturating_add(rows);
-        if self.sample_rows >= SAMPLE_ROWS { self.begin().await } else { Ok(()) }
     }
 
     /// Opens a file and writes what was held back.
@@ -101,7 +116,7 @@ impl Output {
         let rows = self.expected_rows.max(self.sample_rows);
         let encoder = FileEncoder::new(&fields, &self.sample, rows, ValueEncoding::Portable, ROW_GROUP_ROWS)?;
         self.open = Some(Open { path, encoder, to, written: 0, rows: 0 });
-        self.sample_rows = 0;
+        (self.sample_rows, self.sample_bytes) = (0, 0);
         for columns in std::mem::take(&mut self.sample) {
             self.write(columns).await?;
         }
@@ -113,8 +128,7 @@ impl Output {
         self.expected_rows = self.expected_rows.saturating_sub(rows);
         let Some(open) = &mut self.open else {
             // The file was full in the middle of what had been held back.
-            self.sample_rows = self.sample_rows.saturating_add(rows);
-            self.sample.push(columns);
+            self.hold(columns);
             return Ok(());
         };
         open.encoder.write(columns)?;

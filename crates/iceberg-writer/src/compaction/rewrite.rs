@@ -2,20 +2,25 @@
 
 use super::CompactionPlan;
 use super::output::Output;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::scan::deletes::{KeySet, by_columns, load_positions, spared};
 use crate::scan::file::DataReader;
-use crate::table::Table;
+use crate::storage::free_bytes;
+use crate::table::{Rhythm, Table};
 use arrow_array::{ArrayRef, BooleanArray};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use arrow_select::filter::filter;
 use iceberg::spec::{DataFile, NestedFieldRef};
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Rows that are read at once take about so much memory.
 const BATCH_BYTES: u64 = 4 << 20;
 const BATCH_ROWS: u64 = 8_192;
+/// What must stay free beside the new files.
+const SPARE_BYTES: u64 = 64 << 20;
 /// Decoded values are about so many times as large as they are in a file.
 const INFLATION: u64 = 4;
 
@@ -49,7 +54,30 @@ pub struct RewriteFiles {
     /// The sequence number of the snapshot whose deletes were looked at.
     pub(crate) seen: i64,
     pub(crate) table_uuid: uuid::Uuid,
+    /// The columns that were copied, by field id, and the highest id that had been given to one.
+    pub(crate) fields: Vec<i32>,
+    pub(crate) last_column_id: i32,
     stats: CompactionStats,
+    /// Until it is committed or given up, its files are nobody's orphans.
+    _in_flight: Arc<InFlight>,
+}
+
+/// A rewrite that is under way.
+#[derive(Debug)]
+struct InFlight(Arc<Rhythm>);
+
+impl InFlight {
+    fn of(table: &Table) -> Arc<Self> {
+        let rhythm = Arc::clone(&table.0.rhythm);
+        rhythm.rewrites.fetch_add(1, Ordering::AcqRel);
+        Arc::new(Self(rhythm))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.rewrites.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl RewriteFiles {
@@ -75,8 +103,10 @@ impl CompactionPlan {
     /// Dropping the future leaves files that nobody names.
     ///
     /// # Errors
-    /// A missing or damaged file, named; those of the storage. What was written is deleted.
-    pub async fn run(self) -> Result<RewriteFiles> {
+    /// A missing or damaged file, named; those of the storage. [`ErrorKind::DiskFull`] also if the files that go are larger than what is
+    /// free: it does not begin then. What was written is deleted.
+    pub async fn run(&self) -> Result<RewriteFiles> {
+        self.check_space().await?;
         let mut outputs = Vec::new();
         let result = self.write(&mut outputs).await;
         if result.is_err() {
@@ -88,8 +118,25 @@ impl CompactionPlan {
         result
     }
 
+    /// The new files lie beside the old ones for a while.
+    async fn check_space(&self) -> Result<()> {
+        let needed =
+            self.data.iter().chain(&self.equality).map(|(f, _)| f.file_size_in_bytes()).fold(SPARE_BYTES, u64::saturating_add);
+        match free_bytes(self.table.metadata().location().to_owned()).await {
+            Some(free) if free < needed => Err(Error::new(
+                ErrorKind::DiskFull,
+                format!(
+                    "compacting table {} needs {needed} bytes beside its files, and {free} are free; free some, it is tried again",
+                    self.table.name()
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     async fn write(&self, outputs: &mut Vec<Output>) -> Result<RewriteFiles> {
         let started = Instant::now();
+        let in_flight = InFlight::of(&self.table);
         let mut living = Living::new();
         self.apply_keys(&mut living, outputs).await?;
         self.apply_positions(&mut living).await?;
@@ -101,10 +148,16 @@ impl CompactionPlan {
         let rows = rewritten.iter().map(|(f, _)| f.record_count()).fold(0, u64::saturating_add);
         let mut output = Output::of_data(&self.table, self.config.target_file_bytes, usize::try_from(rows).unwrap_or(usize::MAX));
         let mut kept = 0_u64;
+        let mut copied = Ok(0);
         for (file, _) in &rewritten {
-            kept = kept.saturating_add(copy(&self.table, file, living.get(file.file_path()), &mut output).await?);
+            copied = copy(&self.table, file, living.get(file.file_path()), &mut output).await;
+            kept = kept.saturating_add(*copied.as_ref().unwrap_or(&0));
+            if copied.is_err() {
+                break;
+            }
         }
         outputs.push(output);
+        copied?;
         let mut written = Vec::with_capacity(outputs.len());
         for output in outputs.iter_mut() {
             written.push(output.finish().await?);
@@ -133,7 +186,10 @@ impl CompactionPlan {
             sequence: self.sequence,
             seen: self.table.head().map_or(0, |head| head.sequence_number()),
             table_uuid: self.table.uuid(),
+            fields: self.table.schema().as_struct().fields().iter().map(|f| f.id).collect(),
+            last_column_id: self.table.metadata().last_column_id(),
             stats,
+            _in_flight: in_flight,
         })
     }
 
@@ -146,7 +202,9 @@ impl CompactionPlan {
             let rows = files.iter().map(|(f, _)| f.record_count()).fold(0, u64::saturating_add);
             let mut output = self.keeps_deletes.then(|| {
                 let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-                Output::of_deletes(&self.table, set.fields.clone(), self.config.delete_file_rows, rows)
+                // Whoever reads the file holds its keys.
+                let bytes = self.config.target_file_bytes.min(self.config.key_bytes as u64 / 4);
+                Output::of_deletes(&self.table, set.fields.clone(), bytes, self.config.delete_file_rows, rows)
             });
             let result = self.apply_set(&mut set, &ids, &files, living, output.as_mut()).await;
             outputs.extend(output);
@@ -163,21 +221,22 @@ impl CompactionPlan {
         living: &mut Living,
         mut output: Option<&mut Output>,
     ) -> Result<()> {
-        for (at, (file, sequence)) in files.iter().enumerate() {
+        for (file, sequence) in files {
             let mut reader = DataReader::open(&self.table, file, &set.fields, batch_rows(file)).await?;
             while let Some((columns, rows)) = reader.next().await? {
                 let unseen = set.add(&columns, rows, *sequence)?;
                 if let Some(output) = &mut output {
                     output.push(filtered(&columns, &unseen)?).await?;
                 }
+                // What comes later is as old or older: a key that comes again was deleted by the newer one first.
+                if set.bytes() >= self.config.key_bytes {
+                    self.mark(set, living).await?;
+                    *set = KeySet::new(&self.table, self.table.schema(), ids)?;
+                }
                 tokio::task::yield_now().await;
             }
-            if set.bytes() >= self.config.key_bytes || at + 1 == files.len() {
-                self.mark(set, living).await?;
-                *set = KeySet::new(&self.table, self.table.schema(), ids)?;
-            }
         }
-        Ok(())
+        self.mark(set, living).await
     }
 
     /// Marks the rows whose keys are in the set.
@@ -190,7 +249,7 @@ impl CompactionPlan {
                 alive.append_buffer(&set.survivors(&columns, rows, *sequence)?);
                 tokio::task::yield_now().await;
             }
-            narrow(living, file, alive.finish());
+            narrow(living, file, alive.finish())?;
         }
         Ok(())
     }
@@ -204,23 +263,38 @@ impl CompactionPlan {
         for (file, sequence) in &self.data {
             if let Some(deleted) = positions.get(file.file_path()) {
                 let rows = usize::try_from(file.record_count()).unwrap_or(usize::MAX);
-                narrow(living, file, spared(deleted, rows, *sequence, 0));
+                narrow(living, file, spared(deleted, rows, *sequence, 0))?;
             }
         }
         Ok(())
     }
 }
 
-fn narrow(living: &mut Living, file: &DataFile, alive: BooleanBuffer) {
+fn narrow(living: &mut Living, file: &DataFile, alive: BooleanBuffer) -> Result<()> {
     if alive.count_set_bits() == alive.len() {
-        return;
+        return Ok(());
     }
     match living.get_mut(file.file_path()) {
-        Some(known) => *known = &*known & &alive,
+        Some(known) if known.len() != alive.len() => Err(miscounted(file, known.len().min(alive.len()))),
+        Some(known) => {
+            *known = &*known & &alive;
+            Ok(())
+        }
         None => {
             living.insert(file.file_path().to_owned(), alive);
+            Ok(())
         }
     }
+}
+
+fn miscounted(file: &DataFile, counted: usize) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        format!(
+            "{} has another number of rows than the {counted} that were counted in it; restore it from a copy",
+            file.file_path()
+        ),
+    )
 }
 
 /// Copies the living rows of a file; returns how many they are.
@@ -231,14 +305,7 @@ async fn copy(table: &Table, file: &DataFile, living: Option<&BooleanBuffer>, to
     while let Some((columns, rows)) = reader.next().await? {
         let mask = match living {
             Some(all) if all.len() < first.saturating_add(rows) => {
-                return Err(Error::new(
-                    crate::ErrorKind::Corrupt,
-                    format!(
-                        "{} has more rows than the {} that were counted in it; restore it from a copy",
-                        file.file_path(),
-                        all.len()
-                    ),
-                ));
+                return Err(miscounted(file, all.len()));
             }
             Some(all) => Some(BooleanArray::new(all.slice(first, rows), None)),
             None => None,

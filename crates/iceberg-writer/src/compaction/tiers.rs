@@ -33,7 +33,8 @@ pub(super) fn choose(runs: &[Run], fan_in: usize, deleted_one_in: u64) -> Option
     let fan_in = fan_in.max(2);
     let sum = |of: fn(&Run) -> u64| runs.iter().map(of).fold(0, u64::saturating_add);
     let (rows, deletes, all) = (sum(|r| r.rows), sum(|r| r.deletes), unsettled(runs));
-    if all >= fan_in && deletes.saturating_mul(deleted_one_in) >= rows.saturating_sub(deletes) && deletes > 0 {
+    let many = deleted_one_in > 0 && deletes > 0 && deletes.saturating_mul(deleted_one_in) >= rows.saturating_sub(deletes);
+    if all >= fan_in && many {
         return Some(0..runs.len());
     }
     let top = runs.iter().map(|run| tier(run, fan_in)).max()?;

@@ -7,7 +7,7 @@ use commit_coordinator::{
     SwapError, checkpoint_tag, trace,
 };
 use iceberg_writer::{Catalog, Commit, CommitError, DeltaFiles, ErrorKind as TableErrorKind, RewriteFiles, Table, TableName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The prefix of the summary properties in which the Apache sink keeps its offsets.
@@ -124,6 +124,13 @@ impl MirroredTable {
             token: table.metadata_location().to_owned(),
         })
     }
+}
+
+/// The topics that have fed the table so far; `None` if no mirror has.
+pub(crate) fn feeding_topics(table: &Table) -> Option<BTreeSet<String>> {
+    let checkpoint =
+        table.ancestry().find_map(|s| Checkpoint::from_properties(&s.summary().additional_properties).ok().flatten());
+    checkpoint.map(|c| c.topics.into_keys().collect())
 }
 
 /// The offsets that the Apache sink left, if it did: none, since those of Kafka's topics mean nothing in this log. So its rows are refused

@@ -1,6 +1,6 @@
 //! One table of the sink: made if it is missing, then followed by a worker and a coordinator until it is asked to stop.
 
-use super::iceberg_table::MirroredTable;
+use super::iceberg_table::{MirroredTable, feeding_topics};
 use super::log::SinkLog;
 use super::maintenance::Maintenance;
 use super::progress_view::ProgressFollower;
@@ -225,6 +225,15 @@ impl TableTask {
     async fn open_table(&self, schema: &TableSchema, generation: Option<&GenerationStart>) -> Result<MirroredTable> {
         let name = mirrored_name(&self.source_table);
         let table = match self.catalog.load_table(&name).await? {
+            Some(table) if feeding_topics(&table).is_some_and(|topics| !topics.contains(&self.topic)) => {
+                return Err(Error::new(
+                    ErrorKind::Unsafe,
+                    format!(
+                        "the table {name} in the catalog holds the rows of another source table, not of {}: names are lower-cased there\n  → if that one is gone, drop {name} in the catalog; the next start makes it anew",
+                        self.source_table
+                    ),
+                ));
+            }
             Some(table) => table,
             None if !self.is_whole_in_log(generation).await? => {
                 return Err(self.explained(commit_coordinator::Error::refused(&name.to_string(), Refusal::TableMissing)));
