@@ -137,3 +137,21 @@ async fn columns_that_changed_there_and_back_are_followed_however_far_the_tables
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_whose_only_table_was_dropped_waits_for_the_next() {
+    both("onlytable", async |mut f| {
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)"]).await;
+        let mirror = f.caught_up_mirror().await;
+        f.sql(&["DROP TABLE t"]).await;
+        stopped(&mirror, &f.name("t")).await;
+        stop(mirror).await;
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY, v INT)", "INSERT INTO t VALUES (2, 2)"]).await;
+        let mirror = f.caught_up_mirror().await;
+        f.sql(&["CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO u VALUES (1)"]).await;
+        caught_up(&mirror).await;
+        f.assert_equal().await;
+        assert_eq!(stop(mirror).await.stopped().count(), 0);
+    })
+    .await;
+}

@@ -88,6 +88,13 @@ async fn a_table_whose_name_another_has_in_other_letters_stops_alone_until_it_is
         f.sql(&["INSERT INTO t VALUES (3)", "CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO u VALUES (1)"]).await;
         caught_up(&mirror).await;
         f.assert_equal_except(&["T"]).await;
+        stop(mirror).await;
+        // The one that was there first goes on also after a start that finds both.
+        let mirror = start(f.config()).await;
+        stopped(&mirror, &f.name("T")).await;
+        f.sql(&["INSERT INTO t VALUES (5)"]).await;
+        caught_up(&mirror).await;
+        f.assert_equal_except(&["T"]).await;
         f.sql(&["RENAME TABLE T TO t2", "INSERT INTO t2 VALUES (200)", "INSERT INTO t VALUES (4)"]).await;
         caught_up(&mirror).await;
         stop(mirror).await;
@@ -113,6 +120,27 @@ async fn names_of_every_length_are_mirrored() {
         }
         caught_up(&mirror).await;
         assert_eq!(stop(mirror).await.stopped().count(), 0);
+        f.assert_equal().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_renamed_to_other_letters_says_what_is_in_its_way() {
+    both("letters", async |mut f| {
+        f.sql(&["CREATE TABLE Orders (id INT PRIMARY KEY)", "INSERT INTO Orders VALUES (1)"]).await;
+        let mirror = f.caught_up_mirror().await;
+        f.sql(&["RENAME TABLE Orders TO moved, moved TO orders", "INSERT INTO orders VALUES (2)"]).await;
+        let message = stopped(&mirror, &f.name("orders")).await;
+        let name = f.name("orders");
+        assert!(
+            message.contains(&format!("the table {name} in the catalog holds the rows of another source table")),
+            "{message}"
+        );
+        assert!(message.contains(&format!("→ if that one is gone, drop {name} in the catalog")), "{message}");
+        stop(mirror).await;
+        assert!(f.catalog().await.drop_table(&iceberg_writer::TableName::new(&f.database, "orders")).await.unwrap());
+        f.once().await;
         f.assert_equal().await;
     })
     .await;
