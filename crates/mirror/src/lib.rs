@@ -14,6 +14,7 @@ mod progress_topic;
 mod resnapshot;
 mod sink;
 mod status;
+mod supervisor;
 mod verify;
 
 pub use catalog_view::{CatalogSnapshot, CatalogTable, StatusReport, TableReport, catalog_snapshots, catalog_tables, status};

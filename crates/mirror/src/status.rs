@@ -110,6 +110,12 @@ impl MirrorStatus {
     pub fn stopped(&self) -> impl Iterator<Item = (&str, &str)> {
         self.tables.iter().filter_map(|(name, t)| Some((name.as_str(), t.stopped.as_deref()?)))
     }
+
+    /// True if the log has everything up to this position, and no first snapshot is under way.
+    pub fn contains(&self, position: &SourcePosition) -> bool {
+        let reached = self.source.position.as_ref().is_some_and(|p| p >= position);
+        reached && self.tables.values().all(|t| matches!(t.phase, TablePhase::Streaming | TablePhase::Stopped))
+    }
 }
 
 /// The file in which a running mirror keeps its status, beside its log.
