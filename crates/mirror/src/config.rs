@@ -202,7 +202,7 @@ impl MirrorConfig {
             s.required(Source, "database.hostname")?,
             s.number(Source, "database.port", "a port", 1..=65_535, 3306)?,
             s.required(Source, "database.user")?,
-            Secret::new(s.text(Source, "database.password").unwrap_or_default()),
+            s.password.clone(),
             &s.base,
         );
         let owned = |name| s.text(Source, name).map(str::to_owned);

@@ -32,7 +32,7 @@ impl SourceConfig {
         let mut builder = MysqlSourceConfig::builder(&self.hostname)
             .port(self.port)
             .user(&self.user)
-            .password(self.password.expose())
+            .password(self.password.needed()?)
             .tls(TlsMode::parse(&self.ssl_mode)?)
             .tables(tables)
             .columns(ColumnFilter::default())

@@ -118,7 +118,7 @@ impl Mirror {
     /// Tables that have stopped are not waited for.
     ///
     /// With [`Halves::Source`] it is enough that the log has it; with [`Halves::Sink`], where no server is asked, the tables need what
-    /// the log had when this was called.
+    /// the log had when this was called; one that is to be read again ([`resnapshot`](crate::resnapshot())) waits for its source to begin.
     ///
     /// # Errors
     /// Those that end the mirror, and those of asking the server.

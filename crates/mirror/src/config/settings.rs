@@ -1,4 +1,5 @@
 use super::keys::{self, Section, Treatment};
+use super::secret::Secret;
 use super::substitute::substitute;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -7,10 +8,14 @@ use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+const PASSWORD: &str = "database.password";
+
 /// Settings by section and key, checked against the known keys, with references resolved.
 #[derive(Default)]
 pub(super) struct Settings {
     values: BTreeMap<(Section, &'static str), String>,
+    /// The one value that not every command needs: it may be missing.
+    pub(super) password: Secret,
     /// The folder that relative paths start from: that of the file.
     pub(super) base: PathBuf,
     /// What was accepted and ignored, for one line each at the start.
@@ -89,8 +94,15 @@ impl Settings {
         };
         match key.treatment {
             Treatment::Used => {
-                let value = substitute(key.name, &value, &self.base)?;
-                self.values.insert((key.section, key.name), value);
+                let value = substitute(key.name, &value, &self.base);
+                if key.name == PASSWORD {
+                    self.password = match value {
+                        Ok(password) => Secret::new(password),
+                        Err(e) => Secret::missing(e.to_string()),
+                    };
+                } else {
+                    self.values.insert((key.section, key.name), value?);
+                }
             }
             Treatment::Alias(of) => return self.set(place, Some(key.section), of, value),
             Treatment::Fixed(only) if value.eq_ignore_ascii_case(only) => {}
