@@ -75,7 +75,14 @@ impl Mirror {
             let (tail, state, captured) = LogTail::open(Arc::clone(&log), progress_topic.clone()).await?;
             (tokio::spawn(tail.run(capture_stop.subscribe())), state, captured)
         } else {
-            start_capture(&source_config, prefix, router, &log, &capture_stop).await?
+            match start_capture(&source_config, prefix, router, &log, &capture_stop).await {
+                Ok(started) => started,
+                Err(e) => {
+                    // The next start, which may come at once, finds it at rest.
+                    catalog.close().await;
+                    return Err(e);
+                }
+            }
         };
 
         let (stop, stopping) = watch::channel(false);

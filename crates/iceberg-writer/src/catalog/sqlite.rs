@@ -55,7 +55,6 @@ async fn connect(options: SqliteConnectOptions, busy_timeout: Duration) -> sqlx:
     SqlitePoolOptions::new()
         .max_connections(4)
         // The last one to be closed takes the write-ahead log with it, by which readers know that somebody writes.
-        .min_connections(1)
         .max_lifetime(None)
         .idle_timeout(None)
         .test_before_acquire(false)
