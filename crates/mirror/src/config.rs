@@ -202,7 +202,7 @@ impl MirrorConfig {
             s.required(Source, "database.hostname")?,
             s.number(Source, "database.port", "a port", 1..=65_535, 3306)?,
             s.required(Source, "database.user")?,
-            s.password.clone(),
+            s.secret("database.password"),
             &s.base,
         );
         let owned = |name| s.text(Source, name).map(str::to_owned);

@@ -8,14 +8,15 @@ use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-const PASSWORD: &str = "database.password";
+/// How keys of secrets end.
+const SECRET: &str = ".password";
 
 /// Settings by section and key, checked against the known keys, with references resolved.
 #[derive(Default)]
 pub(super) struct Settings {
     values: BTreeMap<(Section, &'static str), String>,
-    /// The one value that not every command needs: it may be missing.
-    pub(super) password: Secret,
+    /// Those that not every command needs: they may be missing.
+    secrets: BTreeMap<&'static str, Secret>,
     /// The folder that relative paths start from: that of the file.
     pub(super) base: PathBuf,
     /// What was accepted and ignored, for one line each at the start.
@@ -95,11 +96,9 @@ impl Settings {
         match key.treatment {
             Treatment::Used => {
                 let value = substitute(key.name, &value, &self.base);
-                if key.name == PASSWORD {
-                    self.password = match value {
-                        Ok(password) => Secret::new(password),
-                        Err(e) => Secret::missing(e.to_string()),
-                    };
+                if key.name.ends_with(SECRET) {
+                    let secret = value.map_or_else(|e| Secret::missing(e.to_string()), Secret::new);
+                    self.secrets.insert(key.name, secret);
                 } else {
                     self.values.insert((key.section, key.name), value?);
                 }
@@ -119,6 +118,10 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn secret(&self, name: &'static str) -> Secret {
+        self.secrets.get(name).cloned().unwrap_or_default()
     }
 
     pub(super) fn text(&self, section: Section, name: &'static str) -> Option<&str> {
