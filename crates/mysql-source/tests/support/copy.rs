@@ -20,7 +20,7 @@ pub struct TableCopy {
     pub schema: Option<Arc<TableSchema>>,
     rows: BTreeMap<Row, Row>,
     keyless: Vec<Row>,
-    complete: bool,
+    pub complete: bool,
     creates_are_new: bool,
     pub stop: Option<String>,
     /// How many changes of each kind came.
