@@ -380,6 +380,31 @@ async fn a_first_start_with_a_log_that_lost_its_beginning_is_refused_unless_earl
     assert_eq!(shop.rows(), [("b".into(), "2@1".into())]);
 }
 
+/// Its barriers have the numbers of those that the table is behind, and mean something else.
+#[tokio::test(start_paused = true)]
+async fn an_older_copy_of_the_log_that_was_gone_on_with_is_refused() {
+    let mut shop = Shop::new();
+    let original = shop.log.clone();
+    original.append(0, MemoryKind::Create, "a", "1");
+    original.barrier(BarrierKind::Recreate);
+    original.append(0, MemoryKind::Create, "b", "2");
+    let (running, stop, mut status) = shop.run(Shop::settings());
+    applied(&mut status, 2, 1).await;
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+
+    shop.log = MemorySpanLog::new(TOPIC, 1);
+    for key in ["a", "c", "d", "e"] {
+        shop.log.append(0, MemoryKind::Create, key, "1");
+    }
+    shop.log.barrier(BarrierKind::Recreate);
+    shop.log.append(0, MemoryKind::Create, "b", "2");
+    let (code, message) = refusal(&shop, Shop::settings()).await;
+    assert_eq!(code, "log-rewound");
+    assert!(message.contains("barrier 1 is committed and offset 2 of shop.orders-0 is next"), "{message}");
+    assert_eq!(shop.rows(), [("b".into(), "2@1".into())], "the table is as it was");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_table_that_somebody_rolls_back_drops_or_takes_over_is_noticed() {
     type Deed = fn(&Shop);

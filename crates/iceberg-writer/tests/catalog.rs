@@ -4,6 +4,7 @@ use crate::support::*;
 use iceberg_writer::{Catalog, CatalogConfig, CommitError, ErrorKind, TableName, TableOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 async fn sql(lake: &Lake, text: &str) -> u64 {
@@ -174,7 +175,8 @@ async fn a_catalog_that_is_opened_for_reading_is_not_changed_and_not_made() {
     lake.catalog.close().await;
     let folder = lake.dir.path();
     let (path, warehouse) = (folder.join("catalog.db"), folder.join("warehouse").to_string_lossy().into_owned());
-    let before = std::fs::read(&path).unwrap();
+    let beside = || std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect::<BTreeSet<_>>();
+    let before = (std::fs::read(&path).unwrap(), beside());
     // Whom this binds (root it does not): SQLite can make no file beside the database then.
     for mode in [0o755, 0o555] {
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -187,7 +189,8 @@ async fn a_catalog_that_is_opened_for_reading_is_not_changed_and_not_made() {
         catalog.close().await;
     }
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
-    assert!(std::fs::read(&path).unwrap() == before, "the file was changed");
+    assert_eq!(beside(), before.1, "files were made beside it");
+    assert!(std::fs::read(&path).unwrap() == before.0, "the file was changed");
 
     let missing = folder.join("missing.db");
     let e = Catalog::open_sqlite_read_only(&missing, &warehouse, CatalogConfig::default()).await.unwrap_err();

@@ -40,8 +40,8 @@ pub type VerifyProgress<'a> = &'a (dyn Fn(&str, u64) + Send + Sync);
 /// Compares the source's tables with the mirror's, row by row. If no process runs the mirror, it is brought up to date first, in this one.
 ///
 /// # Errors
-/// Those of reading either side, and [`ErrorKind::Unavailable`] if the mirror does not come to what the source has committed.
-/// A difference is no error.
+/// Those of reaching the server or opening the catalog, and [`ErrorKind::Unavailable`] if the mirror does not come to what the source has
+/// committed. A difference is no error, nor is a table that cannot be read: [`TableVerdict::not_compared`] says why.
 pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: VerifyProgress<'_>) -> Result<VerifyReport> {
     let began = Instant::now();
     let source = config.source.to_mysql()?;
