@@ -27,7 +27,7 @@ fn batch(records: usize) -> Records {
 }
 
 fn one(records: Records) -> Transaction {
-    Transaction { appends: vec![Append { topic: "events".to_owned(), partition: 0, records }] }
+    Transaction { appends: vec![Append::new("events", 0, records)] }
 }
 
 fn rates(what: &str, bytes: usize, records: usize, took: Duration) {
@@ -60,7 +60,7 @@ async fn measure(name: &str, dir: &Path, megabytes: usize) {
             read += 1;
         }
         from = fetched.next_offset;
-        if from == fetched.high_watermark {
+        if fetched.at_end {
             break;
         }
     }

@@ -20,7 +20,7 @@ async fn main() -> Result<()> {
                 for n in 0..2 {
                     b.push(Some(b"key"), Some(format!("event {n} of batch {batch}").as_bytes()), HeaderSet::NONE, 0)?;
                 }
-                let append = Append { topic: "events".to_owned(), partition: 0, records: b.finish() };
+                let append = Append::new("events", 0, b.finish());
                 producer.append(Transaction { appends: vec![append] }).await?;
             }
             Result::Ok(())

@@ -193,7 +193,8 @@ impl RecordsBuilder {
         self.push_after_gap(gap, key, value, set, timestamp_ms)
     }
 
-    fn push_after_gap(
+    /// Adds a record, copying key and value, with the offsets that are left out before it.
+    pub(crate) fn push_after_gap(
         &mut self,
         gap: i64,
         key: Option<&[u8]>,

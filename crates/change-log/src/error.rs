@@ -15,13 +15,19 @@ pub enum ErrorKind {
     UnknownTopic,
     /// A newer producer with the same transactional id exists; this one can never append again.
     Fenced,
+    /// The records would not get the offsets that their writer expected: somebody else has appended to the partition, or a
+    /// transaction was aborted. Nothing was kept.
+    UnexpectedOffset,
+    /// The log does not let this client do so: wrong credentials, or a right is missing. Trying again does not help.
+    Denied,
     /// What is stored is not what was written. The message names the file and the position.
     Corrupt,
     /// No room for the append: nothing of it was kept, and the log goes on as soon as there is room.
     DiskFull,
     /// Another process has the log open.
     InUse,
-    /// The storage failed. After it, whether the append was kept is known only when the log has been opened again.
+    /// The storage failed, or the servers could not be reached in time. Whether an append that ends so was kept is known only
+    /// when the log has been opened again or a new producer taken.
     Io,
     /// The request can never succeed as it is: a bad topic name, a different specification, a batch that is too large.
     Invalid,
@@ -123,6 +129,24 @@ impl Error {
         )
         .at_partition(topic, partition)
         .at_offset(offset)
+    }
+
+    pub(crate) fn keyless(topic: &str) -> Self {
+        Self::new(
+            ErrorKind::Invalid,
+            format!("a record without a key cannot go into {topic}, which keeps the newest of each key: give it one"),
+        )
+    }
+
+    pub(crate) fn unexpected_offset(topic: &str, partition: i32, expected: i64, got: i64) -> Self {
+        Self::new(
+            ErrorKind::UnexpectedOffset,
+            format!(
+                "the next record of {topic}/{partition} would get offset {got} where its writer expected {expected}: somebody else writes to this topic; stop the other writer"
+            ),
+        )
+        .at_partition(topic, partition)
+        .at_offset(got)
     }
 
     pub(crate) fn fenced(transactional_id: &str) -> Self {

@@ -7,6 +7,8 @@ mod compacted;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod local;
 mod log;
 mod memory;
@@ -15,6 +17,8 @@ mod records;
 
 pub use builder::{HeaderSet, MAX_BATCH_BYTES, RecordsBuilder};
 pub use error::{Error, ErrorKind, Result};
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaLog, KafkaLogConfig};
 pub use local::{Holder, LocalLog, LocalLogConfig, OverRetention};
 pub use log::{Append, Appended, ChangeLog, Fetched, LogIdentity, OffsetRange, Producer, TopicInfo, TopicSpec, Transaction};
 pub use memory::MemoryLog;

@@ -75,6 +75,23 @@ pub struct Append {
     pub partition: i32,
     /// The records, in order. Their offsets are given by the log.
     pub records: Records,
+    /// The offset that the first record of this transaction in the partition must get; with another one nothing of the transaction is
+    /// kept. `None`: any. For whoever writes down offsets in the very transaction that gives them.
+    pub first_offset: Option<i64>,
+}
+
+impl Append {
+    /// These records for this partition, at whatever offset it has come to.
+    pub fn new(topic: impl Into<String>, partition: i32, records: Records) -> Self {
+        Self { topic: topic.into(), partition, records, first_offset: None }
+    }
+
+    /// The same, to be kept only at this offset.
+    #[must_use]
+    pub fn at(mut self, first_offset: i64) -> Self {
+        self.first_offset = Some(first_offset);
+        self
+    }
 }
 
 /// What is appended at once: all of it or nothing, each partition's records in the order given.
@@ -89,7 +106,8 @@ pub struct Transaction {
 #[non_exhaustive]
 pub struct Appended {
     /// For each partition that the transaction names, in the order of their first occurrence: topic, partition, and the offset
-    /// after the last record that it holds now.
+    /// that the next transaction's first record gets, if nobody else appends: the one after the last record and its
+    /// [commit marker](ChangeLog::marker_offsets).
     pub next_offsets: Vec<(String, i32, i64)>,
 }
 
@@ -100,16 +118,18 @@ pub struct Fetched {
     pub records: Records,
     /// From where to read on. It may be beyond the last record: offsets can be missing (compaction, aborted transactions).
     pub next_offset: i64,
-    /// The offset after the last record that could have been read when this was read.
-    pub high_watermark: i64,
+    /// There was nothing more to read, as far as the reader knew. [`next`](OffsetRange::next) may be higher still: asked for later, and
+    /// for Kafka because a transaction is undecided.
+    pub at_end: bool,
 }
 
-/// The offsets of a partition that can be read.
+/// The offsets of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OffsetRange {
     /// The first that is kept; records before it are gone.
     pub first: i64,
-    /// The one that the next record gets.
+    /// The one that the next record gets. For Kafka, the high watermark: a transaction before it may be undecided still, and
+    /// a read does not come so far before it is.
     pub next: i64,
 }
 
@@ -118,8 +138,12 @@ pub struct OffsetRange {
 /// # Contract
 /// - **Order.** The records of a partition have rising offsets from 0, in the order in which they were appended. A read yields them
 ///   in this order, without leaving one out that is kept. Offsets are never given twice, even after deletion of old records.
-/// - **Atomicity.** The records of a [`Transaction`] become readable in all its partitions at once, or never in any. Readers see only
-///   transactions that are complete and durable (read-committed).
+/// - **Atomicity.** The records of a [`Transaction`] become readable in all its partitions, or never in any. Readers see only
+///   transactions that are complete and durable (read-committed). Between processes the partitions become readable one shortly after
+///   the other; but once one is, the [`next`](OffsetRange::next) offset of every other, asked for afterwards, is above the records there,
+///   so that who reads up to it has them.
+/// - **Gaps.** Where the end of a transaction is a record of its own (Kafka's commit marker), and where records were aborted or compacted away,
+///   offsets are left out. [`marker_offsets`](Self::marker_offsets) says how many an undisturbed transaction leaves out.
 /// - **Durability.** An [`Appended`] is a promise: the transaction survives the end of the process and, where the storage keeps what
 ///   it has flushed, of the machine. A crash keeps a prefix of the transactions in the order in which they were appended, which includes
 ///   every promised one.
@@ -127,12 +151,15 @@ pub struct OffsetRange {
 ///   ask: take a new [`producer`](Self::producer), read the progress that was to be in the transaction, go on from there.
 /// - **Fencing.** Of all producers with the same transactional id only the newest can append. When `producer` has returned, every
 ///   earlier transaction of its predecessors is readable or never will be.
-/// - **Removal.** Records go only after they were [released](Self::release), never by age or size alone. A topic that nobody applies must be
-///   released by its owner. Compacted topics keep the newest record of each key and need no release; their `first` stays 0.
+/// - **Removal.** Logs of this crate's own let records go only after they were [released](Self::release), never by age or size alone. A topic that
+///   nobody applies must be released by its owner. Kafka goes by the topic's own retention: there a release moves the consumer group, and
+///   [`expiring`](Self::expiring) says what retention comes close to. Compacted topics keep the newest record of each key and need no release.
 /// - **Cancellation.** Dropping the future of any method but `append` and the changes of topics has no effect on the log. A dropped
 ///   append may be kept or not; the same holds for a dropped `create_topic`, `delete_topic` or `producer`.
 /// - **Errors.** They carry topic, partition and offset where there is one. Unless the kind is [`ErrorKind::Io`], an error of a change means
-///   that nothing of it was kept, and the log goes on. After `Io` the outcome is known when the log has been opened again.
+///   that nothing of it was kept, and the log goes on. After `Io` the outcome is known when the log has been opened again, or a new
+///   [`producer`](Self::producer) taken.
+/// - **Timestamps.** A log may refuse a record from before 1970 or from more than an hour ahead of its clock, as Kafka does.
 ///
 /// All methods may be called from many tasks at once, on a tokio runtime.
 #[async_trait]
@@ -172,15 +199,14 @@ pub trait ChangeLog: Send + Sync {
     async fn offsets(&self, topic: &str, partition: i32) -> Result<OffsetRange>;
 
     /// Records at or after `from`, without waiting: as many as there are, until their keys and values reach about
-    /// `max_bytes`, but at least one if there is one. Fewer may be returned; nothing more to read is an empty batch with
-    /// `next_offset` equal to `high_watermark`.
+    /// `max_bytes`, but at least one if there is one. Fewer may be returned; an empty batch is [at the end](Fetched::at_end).
     ///
     /// # Errors
     /// [`ErrorKind::OffsetOutOfRange`] below the first kept offset and above the next one; [`ErrorKind::UnknownTopic`];
     /// [`ErrorKind::Corrupt`] where the stored bytes are not those that were written.
     async fn read(&self, topic: &str, partition: i32, from: i64, max_bytes: usize) -> Result<Fetched>;
 
-    /// Waits until the partition's next offset is above `beyond`.
+    /// Waits until a read's `next_offset` can be above `beyond`.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownTopic`], also when the topic is deleted meanwhile.
@@ -192,6 +218,19 @@ pub trait ChangeLog: Send + Sync {
     /// # Errors
     /// [`ErrorKind::OffsetOutOfRange`] if `applied` is above the next offset; [`ErrorKind::UnknownTopic`].
     async fn release(&self, topic: &str, partition: i32, applied: i64) -> Result<()>;
+
+    /// Records before this offset may be removed soon, released or not. The first kept offset where nothing goes before its release.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownTopic`].
+    async fn expiring(&self, topic: &str, partition: i32) -> Result<i64> {
+        Ok(self.offsets(topic, partition).await?.first)
+    }
+
+    /// How many offsets the end of a transaction takes in each of its partitions, behind its records there.
+    fn marker_offsets(&self) -> i64 {
+        0
+    }
 }
 
 /// The one who appends under a transactional id.
@@ -200,8 +239,9 @@ pub trait Producer: Send {
     /// Appends a transaction and returns when it is durable.
     ///
     /// # Errors
-    /// [`ErrorKind::Fenced`]: a newer producer has this id; [`ErrorKind::UnknownTopic`]; [`ErrorKind::Invalid`]: a record without a key for a
-    /// compacted topic; [`ErrorKind::DiskFull`]: nothing was kept, try again when there is room; [`ErrorKind::Io`].
+    /// [`ErrorKind::Fenced`]: a newer producer has this id; [`ErrorKind::UnknownTopic`]; [`ErrorKind::UnexpectedOffset`]: the records would not be
+    /// where [`Append::first_offset`] says; [`ErrorKind::Invalid`]: a record without a key for a compacted topic, or one that is
+    /// larger than the topic takes; [`ErrorKind::DiskFull`]: nothing was kept, try again when there is room; [`ErrorKind::Io`].
     async fn append(&mut self, transaction: Transaction) -> Result<Appended>;
 }
 

@@ -155,11 +155,11 @@ impl ChangeLog for MemoryLog {
         }
         if let Some(compacted) = &p.compacted {
             let (records, next_offset) = compacted.read(from, next, max_bytes)?;
-            return Ok(Fetched { records, next_offset, high_watermark: next });
+            return Ok(Fetched { records, next_offset, at_end: next_offset == next });
         }
         let start = p.blocks.partition_point(|b| b.next_offset() <= from);
         let picked = pick(p.blocks.range(start..), from, max_bytes);
-        Ok(Fetched { records: Records::from_blocks(picked.blocks), next_offset: picked.next, high_watermark: next })
+        Ok(Fetched { records: Records::from_blocks(picked.blocks), next_offset: picked.next, at_end: picked.next == next })
     }
 
     async fn wait(&self, topic: &str, partition: i32, beyond: i64) -> Result<()> {

@@ -1,7 +1,7 @@
 use crate::block::Block;
 use crate::builder::RecordsBuilder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::Transaction;
+use crate::log::{Append, Transaction};
 use crate::records::Records;
 
 /// The records of one append as dense blocks, checked as far as that is possible without the log.
@@ -9,6 +9,7 @@ use crate::records::Records;
 pub(crate) struct PreparedAppend {
     pub(crate) topic: String,
     pub(crate) partition: i32,
+    pub(crate) first_offset: Option<i64>,
     pub(crate) blocks: Vec<PreparedBlock>,
 }
 
@@ -30,20 +31,20 @@ pub(crate) fn prepare(transaction: Transaction, seed: Option<u32>) -> Result<Vec
             let crc = seed.map_or(0, |seed| block_crc(&block, seed));
             blocks.push(PreparedBlock { block, crc });
         }
-        out.push(PreparedAppend { topic: append.topic, partition: append.partition, blocks });
+        let Append { topic, partition, first_offset, .. } = append;
+        out.push(PreparedAppend { topic, partition, first_offset, blocks });
     }
     Ok(out)
 }
 
 impl PreparedAppend {
-    /// Checks what only the log knows.
+    /// Checks what only the log knows; `next` is where the partition is before the transaction.
     pub(crate) fn check(&self, compacted: bool, next: i64) -> Result<()> {
+        if let Some(expected) = self.first_offset.filter(|expected| *expected != next) {
+            return Err(Error::unexpected_offset(&self.topic, self.partition, expected, next));
+        }
         if compacted && self.blocks.iter().any(|b| b.block.has_keyless()) {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!("a record without a key cannot go into {}, which keeps the newest of each key: give it one", self.topic),
-            )
-            .at_partition(&self.topic, self.partition));
+            return Err(Error::keyless(&self.topic).at_partition(&self.topic, self.partition));
         }
         if next.checked_add(self.records()).is_none() {
             return Err(Error::new(ErrorKind::Invalid, format!("{}/{} has no offsets left", self.topic, self.partition))

@@ -12,9 +12,9 @@ async fn three_transactions(dir: &Path, config: &LocalLogConfig) -> u64 {
     let mut producer = log.producer("p").await.unwrap();
     let transaction = |n: i32| Transaction {
         appends: vec![
-            Append { topic: "a".to_owned(), partition: 0, records: values([format!("first {n}"), format!("second {n}")]) },
-            Append { topic: "a".to_owned(), partition: 1, records: values([format!("other {n}")]) },
-            Append { topic: "progress".to_owned(), partition: 0, records: values([format!("{n}")]) },
+            Append::new("a", 0, values([format!("first {n}"), format!("second {n}")])),
+            Append::new("a", 1, values([format!("other {n}")])),
+            Append::new("progress", 0, values([format!("{n}")])),
         ],
     };
     producer.append(transaction(1)).await.unwrap();

@@ -27,8 +27,8 @@ async fn append_for_ever(dir: &Path) {
                 // Transaction n has the records 3n, 3n+1, 3n+2.
                 let data = values((0..3).map(|i| format!("{} of producer {p}", n * 3 + i)));
                 let appends = vec![
-                    Append { topic: "data".to_owned(), partition: p, records: data },
-                    Append { topic: "progress".to_owned(), partition: p, records: values([n.to_string()]) },
+                    Append::new("data", p, data),
+                    Append::new("progress", p, values([n.to_string()])),
                 ];
                 producer.append(Transaction { appends }).await.unwrap();
                 println!("acknowledged {p} {n}");

@@ -34,7 +34,7 @@ fn random_transaction(rng: &mut StdRng, counter: &mut i64) -> Transaction {
         let topic = TOPICS[rng.random_range(0..TOPICS.len())];
         // Now and then a partition that is not there.
         let partition = if rng.random_bool(0.05) { 3 } else { rng.random_range(0..spec(topic).partitions) };
-        appends.push(Append { topic: topic.to_owned(), partition, records: random_records(rng, counter) });
+        appends.push(Append::new(topic.to_owned(), partition, random_records(rng, counter)));
     }
     Transaction { appends }
 }

@@ -26,7 +26,7 @@ pub fn values<V: AsRef<[u8]>>(values: impl IntoIterator<Item = V>) -> Records {
 }
 
 pub fn one(topic: &str, partition: i32, records: Records) -> Transaction {
-    Transaction { appends: vec![Append { topic: topic.to_owned(), partition, records }] }
+    Transaction { appends: vec![Append::new(topic.to_owned(), partition, records)] }
 }
 
 /// Offset, key, value, timestamp.
@@ -40,7 +40,7 @@ pub async fn read_from(log: &dyn ChangeLog, topic: &str, partition: i32, from: i
         let fetched = log.read(topic, partition, from, 64 << 10).await?;
         let records = fetched.records.iter();
         out.extend(records.map(|r| (r.offset, r.key.map(<[u8]>::to_vec), r.value.map(<[u8]>::to_vec), r.timestamp_ms)));
-        if fetched.next_offset == fetched.high_watermark {
+        if fetched.at_end {
             return Ok(out);
         }
         assert!(fetched.next_offset > from, "a read that is not at the end goes on");

@@ -236,11 +236,11 @@ impl Capture {
             .events
             .into_iter()
             .filter(|(_, builder)| !builder.is_empty())
-            .map(|(topic, builder)| Append { topic, partition: 0, records: builder.finish() })
+            .map(|(topic, builder)| Append::new(topic, 0, builder.finish()))
             .collect();
         let progress = progress_records(&draft.progress)?;
         self.progress_next += draft.progress.len() as i64;
-        appends.push(Append { topic: self.router.progress_topic(), partition: 0, records: progress });
+        appends.push(Append::new(self.router.progress_topic(), 0, progress));
         self.draft.position = Some(batch.position);
         self.draft.events += draft.count;
         self.note_offsets();

@@ -245,7 +245,7 @@ mod tests {
         for n in 0..5 {
             builder.push(Some(b"\"k\""), Some(format!("{{\"n\":{n}}}").as_bytes()), headers, 7).unwrap();
         }
-        let appends = vec![Append { topic: "t".to_owned(), partition: 0, records: builder.finish() }];
+        let appends = vec![Append::new("t", 0, builder.finish())];
         log.producer("p").await.unwrap().append(Transaction { appends }).await.unwrap();
         let view = LogView { log };
         let mut out = Vec::new();

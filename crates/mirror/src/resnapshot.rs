@@ -118,7 +118,7 @@ pub async fn resnapshot(config: &MirrorConfig, which: &ReadAgain) -> Result<Resn
     }
     if !progress.is_empty() {
         let records = progress_records(&progress)?;
-        let appends = vec![Append { topic, partition: 0, records }];
+        let appends = vec![Append::new(topic, 0, records)];
         fenced.producer.append(Transaction { appends }).await?;
     }
     if let Some((file, Some(status))) = status {

@@ -12,7 +12,7 @@ pub async fn a_new_topic_is_empty_and_begins_at_0(factory: &dyn LogFactory) {
     for partition in 0..3 {
         assert_eq!(log.offsets(&name, partition).await.unwrap(), OffsetRange { first: 0, next: 0 });
         let fetched = log.read(&name, partition, 0, 100).await.unwrap();
-        assert_eq!((fetched.records.len(), fetched.next_offset, fetched.high_watermark), (0, 0, 0));
+        assert_eq!((fetched.records.len(), fetched.next_offset, fetched.at_end), (0, 0, true));
     }
     refused(log.offsets(&name, 3).await, ErrorKind::UnknownTopic);
     refused(log.offsets(&name, -1).await, ErrorKind::UnknownTopic);

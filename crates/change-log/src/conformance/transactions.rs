@@ -3,37 +3,64 @@ use std::collections::HashMap;
 use tokio::time::timeout;
 
 /// See the name.
-pub async fn a_transaction_is_readable_in_all_partitions_at_once(factory: &dyn LogFactory) {
+pub async fn who_reads_one_part_of_a_transaction_finds_the_others_before_their_next_offsets(factory: &dyn LogFactory) {
     let log = factory.open().await;
     let (a, b) = (topic(log.as_ref(), "first", 1).await, topic(log.as_ref(), "second", 2).await);
     let mut producer = log.producer(&a).await.unwrap();
+    let transactions = 100;
     let reader = {
         let (log, a, b) = (Arc::clone(&log), a.clone(), b.clone());
         tokio::spawn(async move {
-            loop {
-                // What is read later has at least what was read before.
-                let of_a = log.offsets(&a, 0).await.unwrap().next;
-                let of_b = log.offsets(&b, 1).await.unwrap().next;
-                assert!(of_b >= of_a * 2, "{of_a} in one partition, {of_b} in the other");
-                let (next_a, records) = (of_a, log.read(&b, 1, 0, 1 << 20).await.unwrap());
-                assert!(records.high_watermark >= next_a * 2);
-                if of_a == 200 {
-                    return;
+            let (mut from_a, mut from_b, mut of_a, mut of_b) = (0, 0, 0, 0);
+            while of_a < transactions {
+                log.wait(&a, 0, from_a).await.unwrap();
+                let fetched = log.read(&a, 0, from_a, 1 << 20).await.unwrap();
+                from_a = fetched.next_offset;
+                of_a += fetched.records.len();
+                // Asked for afterwards, so whatever belongs to what was just read lies before it.
+                let next = log.offsets(&b, 1).await.unwrap().next;
+                while from_b < next {
+                    let fetched = log.read(&b, 1, from_b, 1 << 20).await.unwrap();
+                    of_b += fetched.records.len();
+                    if fetched.next_offset == from_b {
+                        log.wait(&b, 1, from_b).await.unwrap();
+                    }
+                    from_b = fetched.next_offset;
                 }
-                tokio::task::yield_now().await;
+                assert!(of_b >= of_a * 2, "{of_a} in one partition, {of_b} in the other");
             }
+            assert_eq!((of_a, of_b), (transactions, 2 * transactions));
         })
     };
-    for i in 0..200 {
-        let part = |topic: &str, partition, n| Append {
-            topic: topic.to_owned(),
-            partition,
-            records: values((0..n).map(|_| i.to_string())),
-        };
+    for i in 0..transactions {
+        let part = |topic: &str, partition, n| Append::new(topic, partition, values((0..n).map(|_| i.to_string())));
         let appended = producer.append(Transaction { appends: vec![part(&a, 0, 1), part(&b, 1, 2)] }).await.unwrap();
-        assert_eq!(appended.next_offsets, [(a.clone(), 0, i + 1), (b.clone(), 1, 2 * (i + 1))]);
+        let (n, marker) = (i as i64 + 1, log.marker_offsets());
+        assert_eq!(appended.next_offsets, [(a.clone(), 0, n * (1 + marker)), (b.clone(), 1, n * (2 + marker))]);
     }
     timeout(PATIENCE, reader).await.expect("the reader sees the last transaction").unwrap();
+}
+
+/// See the name.
+pub async fn a_transaction_that_would_be_elsewhere_than_its_writer_expects_leaves_nothing(factory: &dyn LogFactory) {
+    let log = factory.open().await;
+    let (name, other) = (topic(log.as_ref(), "expected", 1).await, topic(log.as_ref(), "beside", 1).await);
+    let mut producer = log.producer(&name).await.unwrap();
+    let both = |first: i64, text: &str| Transaction {
+        appends: vec![Append::new(&other, 0, values([text])), Append::new(&name, 0, values([text])).at(first)],
+    };
+    let next = producer.append(both(0, "first")).await.unwrap().next_offsets[1].2;
+    for wrong in [next - 1, next + 1, 0] {
+        let error = refused(producer.append(both(wrong, "wrong")).await, ErrorKind::UnexpectedOffset);
+        assert_eq!((error.topic(), error.partition()), (Some(name.as_str()), Some(0)));
+        assert_eq!(read_values(log.as_ref(), &name, 0).await, [b"first"]);
+        assert_eq!(read_values(log.as_ref(), &other, 0).await, [b"first"]);
+    }
+    // What was refused may have taken offsets; whoever goes on asks where the partition has come to.
+    let next = ended(log.as_ref(), &name, 0).await.next;
+    producer.append(both(next, "second")).await.unwrap();
+    assert_eq!(read_values(log.as_ref(), &name, 0).await, [&b"first"[..], b"second"]);
+    assert_eq!(read_all(log.as_ref(), &name, 0, 0, 1 << 20).await[1].0, next);
 }
 
 /// See the name.
@@ -44,8 +71,8 @@ pub async fn a_transaction_with_one_wrong_part_leaves_nothing(factory: &dyn LogF
     for (wrong, partition) in [("conformance.nowhere", 0), (good.as_str(), 1), (good.as_str(), -1)] {
         let transaction = Transaction {
             appends: vec![
-                Append { topic: good.clone(), partition: 0, records: values(["x"]) },
-                Append { topic: wrong.to_owned(), partition, records: values(["y"]) },
+                Append::new(good.clone(), 0, values(["x"])),
+                Append::new(wrong.to_owned(), partition, values(["y"])),
             ],
         };
         refused(producer.append(transaction).await, ErrorKind::UnknownTopic);
@@ -59,10 +86,11 @@ pub async fn a_transaction_with_one_wrong_part_leaves_nothing(factory: &dyn LogF
 pub async fn a_partition_may_occur_twice_in_a_transaction(factory: &dyn LogFactory) {
     let log = factory.open().await;
     let name = topic(log.as_ref(), "twice", 2).await;
-    let part = |partition, v: &str| Append { topic: name.clone(), partition, records: values([v]) };
+    let part = |partition, v: &str| Append::new(name.clone(), partition, values([v]));
     let appends = vec![part(1, "a"), part(0, "b"), part(1, "c")];
     let appended = log.producer(&name).await.unwrap().append(Transaction { appends }).await.unwrap();
-    assert_eq!(appended.next_offsets, [(name.clone(), 1, 2), (name.clone(), 0, 1)]);
+    let marker = log.marker_offsets();
+    assert_eq!(appended.next_offsets, [(name.clone(), 1, 2 + marker), (name.clone(), 0, 1 + marker)]);
     assert_eq!(read_values(log.as_ref(), &name, 1).await, [b"a", b"c"]);
     assert_eq!(read_values(log.as_ref(), &name, 0).await, [b"b"]);
 }
@@ -153,19 +181,19 @@ pub async fn waiting_ends_with_the_append_and_not_before(factory: &dyn LogFactor
     let log = factory.open().await;
     let name = topic(log.as_ref(), "wait", 1).await;
     timeout(PATIENCE, log.wait(&name, 0, -1)).await.expect("0 is beyond -1").unwrap();
+    let mut producer = log.producer(&name).await.unwrap();
+    let next = producer.append(one(&name, 0, values(["1"]))).await.unwrap().next_offsets[0].2;
     let waiting = {
         let (log, name) = (Arc::clone(&log), name.clone());
         tokio::spawn(async move {
-            log.wait(&name, 0, 1).await.unwrap();
+            log.wait(&name, 0, next).await.unwrap();
             log.offsets(&name, 0).await.unwrap().next
         })
     };
-    let mut producer = log.producer(&name).await.unwrap();
-    producer.append(one(&name, 0, values(["1"]))).await.unwrap();
     producer.append(one(&name, 0, values(["2"]))).await.unwrap();
-    let next = timeout(PATIENCE, waiting).await.expect("the wait ends").unwrap();
-    assert!(next >= 2, "ended at {next}");
-    assert!(log.read(&name, 0, 1, 10).await.unwrap().records.len() == 1);
+    let ended = timeout(PATIENCE, waiting).await.expect("the wait ends").unwrap();
+    assert!(ended > next, "ended at {ended}");
+    assert!(log.read(&name, 0, next, 10).await.unwrap().records.len() == 1);
 }
 
 /// See the name.
@@ -173,10 +201,11 @@ pub async fn a_dropped_wait_loses_nothing(factory: &dyn LogFactory) {
     let log = factory.open().await;
     let name = topic(log.as_ref(), "dropped-wait", 1).await;
     let mut producer = log.producer(&name).await.unwrap();
-    for i in 0..20 {
-        assert!(timeout(Duration::from_millis(1), log.wait(&name, 0, i)).await.is_err(), "nothing was appended");
+    for _ in 0..20 {
+        let next = ended(log.as_ref(), &name, 0).await.next;
+        assert!(timeout(Duration::from_millis(1), log.wait(&name, 0, next)).await.is_err(), "nothing was appended");
         producer.append(one(&name, 0, values(["x"]))).await.unwrap();
-        timeout(PATIENCE, log.wait(&name, 0, i)).await.expect("it was appended").unwrap();
+        timeout(PATIENCE, log.wait(&name, 0, next)).await.expect("it was appended").unwrap();
     }
 }
 
@@ -204,12 +233,13 @@ pub async fn what_is_not_released_stays(factory: &dyn LogFactory) {
             producer.append(one(&name, partition, values([format!("{i}")]))).await.unwrap();
         }
     }
-    log.release(&name, 0, 6).await.unwrap();
-    log.release(&name, 0, 2).await.unwrap();
-    let range = log.offsets(&name, 0).await.unwrap();
-    assert!(range.first <= 6 && range.next == 10, "{range:?}");
-    let read = read_all(log.as_ref(), &name, 0, 6, 100).await;
-    assert_eq!(read.iter().map(|r| r.0).collect::<Vec<_>>(), [6, 7, 8, 9]);
+    let at = |n: i64| n * (1 + log.marker_offsets());
+    log.release(&name, 0, at(6)).await.unwrap();
+    log.release(&name, 0, at(2)).await.unwrap();
+    let range = ended(log.as_ref(), &name, 0).await;
+    assert!(range.first <= at(6) && range.next == at(10), "{range:?}");
+    let read = read_all(log.as_ref(), &name, 0, at(6), 100).await;
+    assert_eq!(read.iter().map(|r| r.0).collect::<Vec<_>>(), [at(6), at(7), at(8), at(9)]);
     assert_eq!(log.offsets(&name, 1).await.unwrap().first, 0);
     assert_eq!(read_values(log.as_ref(), &name, 1).await.len(), 10);
     refused(log.release(&name, 2, 0).await, ErrorKind::UnknownTopic);

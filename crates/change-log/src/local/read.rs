@@ -59,7 +59,7 @@ pub(super) async fn read(shared: &Arc<Shared>, topic: &str, partition: i32, from
         }
     };
     shared.state().rereads.set(id, picked.partial);
-    Ok(Fetched { records: Records::from_blocks(picked.blocks), next_offset: picked.next, high_watermark: next })
+    Ok(Fetched { records: Records::from_blocks(picked.blocks), next_offset: picked.next, at_end: picked.next == next })
 }
 
 fn plan(state: &mut State, topic: &str, partition: i32, from: i64, max_bytes: usize) -> Result<Plan> {
@@ -70,10 +70,10 @@ fn plan(state: &mut State, topic: &str, partition: i32, from: i64, max_bytes: us
     }
     if let Some(compacted) = &p.compacted {
         let (records, next_offset) = compacted.read(from, next, max_bytes)?;
-        return Ok(Plan::Ready(Fetched { records, next_offset, high_watermark: next }));
+        return Ok(Plan::Ready(Fetched { records, next_offset, at_end: next_offset == next }));
     }
     if from == next {
-        return Ok(Plan::Ready(Fetched { records: Records::default(), next_offset: next, high_watermark: next }));
+        return Ok(Plan::Ready(Fetched { records: Records::default(), next_offset: next, at_end: true }));
     }
     if let Some(cached) = state.cache.from(id, from) {
         // One block more than the limit: the first may be needed from its middle on.

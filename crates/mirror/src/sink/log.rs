@@ -68,7 +68,7 @@ impl SpanLog for SinkLog {
         let whole = next == fetched.next_offset;
         let records = SpanRecords { records: fetched.records, until: next };
         let count = if whole { records.records.len() } else { records.iter().count() };
-        Ok(Fetch { count, bytes, next, high: fetched.high_watermark, records })
+        Ok(Fetch { count, bytes, next, high: fetched.stable_offset, records })
     }
 
     async fn wait(&self, topic: &str, partition: i32, from: i64) -> Result<()> {

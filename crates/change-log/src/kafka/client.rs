@@ -1,0 +1,106 @@
+use crate::error::{Error, ErrorKind};
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The client that reads.
+pub(super) type Reader = BaseConsumer<Context>;
+
+/// What librdkafka tells of a client by the way: kept, so that a question that gets no answer can say why.
+#[derive(Clone, Default)]
+pub(super) struct Context {
+    trouble: Arc<Mutex<Option<Trouble>>>,
+}
+
+/// The last thing that went wrong on a connection.
+#[derive(Clone)]
+pub(super) struct Trouble {
+    code: Code,
+    reason: String,
+}
+
+impl Context {
+    fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The error of this code while `doing` something, with what the connections said.
+    pub(super) fn failure(&self, doing: &str, code: Code) -> Error {
+        let trouble = self.trouble().filter(|_| kind_of(code) == ErrorKind::Io);
+        // A wrong password shows on the connections only; the question itself runs into its time limit.
+        let kind = trouble.as_ref().map(|t| kind_of(t.code)).filter(|kind| *kind == ErrorKind::Denied).unwrap_or_else(|| kind_of(code));
+        let why = match &trouble {
+            Some(trouble) => format!("{code}; the connections say: {}", trouble.reason),
+            None => code.to_string(),
+        };
+        let next = match kind {
+            ErrorKind::Denied => "check the credentials, and what this user may do in the cluster",
+            ErrorKind::Io => "check that the servers of bootstrap.servers are up and reached from here",
+            ErrorKind::Fenced => "stop this one, and read the progress again before appending",
+            ErrorKind::Invalid => "the cluster refuses it as it is",
+            _ => "look into the cluster's own log",
+        };
+        Error::new(kind, format!("{doing}: {why}: {next}"))
+    }
+
+    /// The same for an error of the binding.
+    pub(super) fn wrap(&self, doing: &str, e: KafkaError) -> Error {
+        let error = match e.rdkafka_error_code() {
+            Some(code) => self.failure(doing, code),
+            None => Error::new(ErrorKind::Other, format!("{doing}: {e}")),
+        };
+        error.with_source(e)
+    }
+}
+
+/// What a code of Kafka's means for who uses a log.
+pub(super) fn kind_of(code: Code) -> ErrorKind {
+    match code {
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => ErrorKind::UnknownTopic,
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => ErrorKind::Fenced,
+        Code::OffsetOutOfRange | Code::AutoOffsetReset => ErrorKind::OffsetOutOfRange,
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::SSL
+        | Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed => ErrorKind::Denied,
+        Code::MessageSizeTooLarge
+        | Code::InvalidTopic
+        | Code::InvalidPartitions
+        | Code::InvalidReplicationFactor
+        | Code::InvalidConfig
+        | Code::PolicyViolation
+        | Code::InvalidTimestamp
+        | Code::InvalidRecord => ErrorKind::Invalid,
+        _ => ErrorKind::Io,
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // What matters comes as an error too; these are librdkafka's own words, for who looks for them.
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::warn!(target: "librdkafka", facility, "{message}");
+            }
+            _ => tracing::debug!(target: "librdkafka", facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        tracing::debug!(target: "librdkafka", %error, reason);
+        // All down is what the others before it explain.
+        if let Some(code) = code.filter(|code| *code != Code::AllBrokersDown) {
+            let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            *trouble = Some(Trouble { code, reason: reason.to_owned() });
+        }
+    }
+}
+
+impl ConsumerContext for Context {}

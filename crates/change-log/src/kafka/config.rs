@@ -1,0 +1,155 @@
+use crate::error::{Error, ErrorKind, Result};
+use rdkafka::ClientConfig;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// How a [`KafkaLog`](super::KafkaLog) reaches its cluster, and how the topics are that it creates.
+///
+/// Settings of the client are those of librdkafka; [`set`](Self::set) takes them by name. `Debug` shows their names and hides their values,
+/// except for the servers.
+#[derive(Clone)]
+pub struct KafkaLogConfig {
+    bootstrap_servers: String,
+    client: BTreeMap<String, String>,
+    /// The consumer group that [releases](crate::ChangeLog::release) are committed to, for tools that show lag. Nothing is read from
+    /// it. `None`: releases go nowhere.
+    pub group_id: Option<String>,
+    /// Copies of each partition of a topic that is created; `None` is the cluster's own default.
+    pub replication_factor: Option<i32>,
+    /// Settings of a topic that is created, by Kafka's names (`retention.ms`, ...).
+    pub topic_settings: BTreeMap<String, String>,
+    /// The largest record that a topic is created for, bytes; `max.message.bytes` in `topic_settings` wins. Topics that are there have
+    /// limits of their own, which an append is held to.
+    pub max_message_bytes: usize,
+    /// After which time the cluster aborts a transaction whose writer has gone silent. Until then readers wait for it.
+    pub transaction_timeout: Duration,
+    /// How long a question to the cluster may take, connecting included.
+    pub request_timeout: Duration,
+    /// Bytes that a partition is read ahead. What arrives at once may exceed it, by as much as it was compressed.
+    pub read_ahead_bytes: usize,
+    /// Records are read with their headers, which costs time for each. Without, they have none.
+    pub read_headers: bool,
+}
+
+/// The default of [`KafkaLogConfig::max_message_bytes`]: 64 MiB, MySQL's default of the largest row.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+impl KafkaLogConfig {
+    /// The cluster behind these servers (`host:port`, comma-separated), reached without encryption unless it is [set](Self::set).
+    pub fn new(bootstrap_servers: impl Into<String>) -> Self {
+        Self {
+            bootstrap_servers: bootstrap_servers.into(),
+            client: BTreeMap::new(),
+            group_id: None,
+            replication_factor: None,
+            topic_settings: BTreeMap::new(),
+            max_message_bytes: MAX_MESSAGE_BYTES,
+            transaction_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(30),
+            read_ahead_bytes: 1 << 20,
+            read_headers: true,
+        }
+    }
+
+    /// Sets a property of the client, by librdkafka's name. Those that the log's promises rest on are its own and win.
+    #[must_use]
+    pub fn set(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.client.insert(name.into(), value.into());
+        self
+    }
+
+    /// The servers, as they were given.
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
+    }
+
+    fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("client.id", "lakehouse-mirror");
+        for (name, value) in &self.client {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &self.bootstrap_servers);
+        // Room for one record of the largest kind, whatever its topic's limit is by the time it is written.
+        config.set("message.max.bytes", self.largest_message().to_string());
+        config.set("receive.message.max.bytes", (self.largest_message() + (64 << 20)).to_string());
+        config
+    }
+
+    /// librdkafka's upper limit is 10^9.
+    fn largest_message(&self) -> usize {
+        self.max_message_bytes.clamp(1 << 20, 900 << 20) + 4096
+    }
+
+    /// Of the client that asks for topics and high watermarks.
+    pub(super) fn admin(&self) -> ClientConfig {
+        let mut config = self.base();
+        // So that the end of a partition is its high watermark, undecided transactions included.
+        config.set("isolation.level", "read_uncommitted");
+        config
+    }
+
+    pub(super) fn reader(&self) -> ClientConfig {
+        let mut config = self.base();
+        let kilobytes = (self.read_ahead_bytes >> 10).max(64);
+        // A group is needed by name even where nothing is committed to it.
+        config
+            .set("group.id", self.group_id.as_deref().unwrap_or("lakehouse-mirror-reader"))
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "true")
+            .set("allow.auto.create.topics", "false")
+            .set("check.crcs", "true")
+            .set("fetch.wait.max.ms", "500")
+            .set("fetch.error.backoff.ms", "100")
+            .set("queued.min.messages", "1000000")
+            .set("queued.max.messages.kbytes", kilobytes.to_string())
+            .set("max.partition.fetch.bytes", self.read_ahead_bytes.clamp(64 << 10, 64 << 20).to_string());
+        config
+    }
+
+    pub(super) fn producer(&self, transactional_id: &str) -> ClientConfig {
+        let mut config = self.base();
+        let timeout = self.transaction_timeout.as_millis().clamp(1_000, 900_000).to_string();
+        if !self.client.contains_key("compression.type") {
+            config.set("compression.type", "lz4");
+        }
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", &timeout)
+            .set("message.timeout.ms", &timeout)
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "5")
+            .set("batch.size", "1000000")
+            .set("batch.num.messages", "1000000")
+            .set("queue.buffering.max.messages", "500000")
+            .set("queue.buffering.max.kbytes", (2 * self.largest_message() / 1024).max(64 << 10).to_string());
+        config
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        if self.bootstrap_servers.trim().is_empty() {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "a Kafka log needs the servers of its cluster: set bootstrap.servers to host:port, comma-separated",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for KafkaLogConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaLogConfig")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("client", &self.client.keys())
+            .field("group_id", &self.group_id)
+            .field("replication_factor", &self.replication_factor)
+            .field("topic_settings", &self.topic_settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+//! Reading one partition: librdkafka fetches ahead into the partition's queue; a cursor takes what is there, keeps it as blocks until it
+//! is read, and knows where the partition ended last.
+
+use super::client::Reader;
+use super::native::{Event, Message, PartitionQueue};
+use crate::block::{Block, pick};
+use crate::builder::RecordsBuilder;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::Fetched;
+use crate::records::Records;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
+
+/// Records that are taken from the queue at once.
+const TAKE: usize = 512;
+/// Bytes after which no more is taken from the queue before it was read.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// The reading of one partition, shared by all who read it. They are served best if they read one after the other, from where the last
+/// one stopped; from elsewhere is a seek.
+pub(super) struct Cursor {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    /// Notified when the queue has something and had nothing.
+    pub(super) filled: Arc<Notify>,
+    /// The highest offset that is known to be readable, and so to be waited for: rises only while the topic is the same.
+    pub(super) readable: watch::Sender<i64>,
+    pub(super) state: tokio::sync::Mutex<State>,
+}
+
+/// Where a cursor is.
+#[derive(Default)]
+pub(super) struct State {
+    /// What librdkafka has fetched; none before the first read, and after an error.
+    pub(super) queue: Option<PartitionQueue>,
+    /// Taken from the queue and not read yet.
+    ahead: VecDeque<Block>,
+    /// Offset from which the queue goes on, behind `ahead`.
+    pub(super) next: i64,
+    /// Everything before `next` was taken, and there was no more.
+    ended: bool,
+    headers: bool,
+}
+
+impl Cursor {
+    pub(super) fn new(topic: &str, partition: i32) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            partition,
+            filled: Arc::default(),
+            readable: watch::Sender::new(-1),
+            state: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Takes what the queue has, as far as there is room for it. True if that was something.
+    pub(super) fn fill(&self, state: &mut State) -> Result<bool> {
+        let mut something = false;
+        while state.ahead_bytes() < BLOCK_BYTES {
+            let Some(queue) = &state.queue else { break };
+            let mut filling = Filling { builder: RecordsBuilder::new(), next: state.next, ended: state.ended, headers: state.headers };
+            let taken = queue.take(TAKE, |event| match event {
+                Event::Record(message) => filling.record(self, &message),
+                Event::End(at) => {
+                    filling.next = filling.next.max(at);
+                    filling.ended = true;
+                    Ok(())
+                }
+                Event::Failed(code) => Err(self.failed(code, filling.next)),
+            });
+            let Filling { builder, next, ended, .. } = filling;
+            if !builder.is_empty() {
+                state.ahead.push_back(builder.into_block(state.next)?);
+            }
+            (state.next, state.ended) = (next, ended);
+            self.readable.send_if_modified(|known| std::mem::replace(known, (*known).max(next)) < next);
+            let taken = match taken {
+                Ok(taken) => taken,
+                Err(e) => {
+                    // The next read begins anew, from where it says.
+                    state.queue = None;
+                    return Err(e);
+                }
+            };
+            something |= taken > 0;
+            if taken < TAKE {
+                break;
+            }
+        }
+        Ok(something)
+    }
+
+    fn failed(&self, code: Code, next: i64) -> Error {
+        let (topic, partition) = (&self.topic, self.partition);
+        match super::client::kind_of(code) {
+            ErrorKind::UnknownTopic => Error::unknown_topic(topic),
+            ErrorKind::OffsetOutOfRange => Error::new(
+                ErrorKind::OffsetOutOfRange,
+                format!(
+                    "offset {next} is not in {topic}/{partition} any more: records were removed before they were read, so what was to apply them must be built anew"
+                ),
+            )
+            .at_offset(next),
+            kind => Error::new(kind, format!("cannot read {topic}/{partition} at offset {next}: {code}: look into the cluster's own log")),
+        }
+        .at_partition(topic, partition)
+    }
+}
+
+impl State {
+    /// True if a read from here goes on with what was read or fetched ahead.
+    pub(super) fn is_at(&self, from: i64) -> bool {
+        self.queue.is_some() && (self.first_ahead()..=self.next).contains(&from)
+    }
+
+    fn first_ahead(&self) -> i64 {
+        self.ahead.front().map_or(self.next, |block| block.base)
+    }
+
+    fn ahead_bytes(&self) -> usize {
+        self.ahead.iter().map(Block::encoded_len).sum()
+    }
+
+    /// Begins at this offset with a queue that does.
+    pub(super) fn begin(&mut self, queue: PartitionQueue, from: i64, headers: bool) {
+        *self = Self { queue: Some(queue), next: from, headers, ..Self::default() };
+    }
+
+    /// The same queue, from another offset.
+    pub(super) fn moved(&mut self, from: i64) {
+        (self.next, self.ended) = (from, false);
+        self.ahead.clear();
+    }
+
+    /// What there is from here on, if there is something, or if it is known that there is nothing. What lies before `from` is let go of.
+    pub(super) fn read(&mut self, from: i64, max_bytes: usize) -> Option<Fetched> {
+        while self.ahead.front().is_some_and(|block| block.next_offset() <= from) {
+            self.ahead.pop_front();
+        }
+        let picked = pick(self.ahead.iter(), from, max_bytes);
+        let last = self.ahead.back().map_or(from, Block::next_offset);
+        // Behind the last record there may be offsets without any: they are passed over with it.
+        let next_offset = if picked.next >= last { self.next } else { picked.next };
+        let at_end = self.ended && next_offset == self.next;
+        if picked.blocks.is_empty() && next_offset <= from && !at_end {
+            return None;
+        }
+        Some(Fetched { records: Records::from_blocks(picked.blocks), next_offset, at_end })
+    }
+}
+
+/// A block that is being taken from the queue.
+struct Filling {
+    builder: RecordsBuilder,
+    next: i64,
+    ended: bool,
+    headers: bool,
+}
+
+impl Filling {
+    fn record(&mut self, cursor: &Cursor, message: &Message<'_>) -> Result<()> {
+        let offset = message.offset();
+        let gap = offset - self.next;
+        if gap < 0 {
+            // Fetched before a seek: what lies before the place that was asked for is not asked for.
+            return Ok(());
+        }
+        let headers = if self.headers {
+            let mut list: Vec<(&str, &[u8])> = Vec::new();
+            if !message.headers(|name, value| list.push((name, value))) {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!("a header's name of {}/{} at offset {offset} is not UTF-8", cursor.topic, cursor.partition),
+                )
+                .at_partition(&cursor.topic, cursor.partition)
+                .at_offset(offset));
+            }
+            self.builder.headers(&list)?
+        } else {
+            crate::HeaderSet::NONE
+        };
+        self.builder.push_after_gap(gap, message.key(), message.value(), headers, message.timestamp_ms())?;
+        self.next = offset + 1;
+        self.ended = false;
+        Ok(())
+    }
+}
+
+/// Splits the partition's queue off and assigns the reader to it, from this offset on.
+pub(super) fn assign(reader: &Arc<Reader>, cursor: &Cursor, from: i64) -> Result<PartitionQueue> {
+    use rdkafka::consumer::Consumer;
+    let (topic, partition) = (cursor.topic.as_str(), cursor.partition);
+    let wrap = |e| reader.context().wrap(&format!("cannot read {topic}/{partition}"), e).at_partition(topic, partition);
+    let queue = PartitionQueue::split(reader, topic, partition, Arc::clone(&cursor.filled))
+        .ok_or_else(|| Error::unknown_topic(topic).at_partition(topic, partition))?;
+    let mut list = rdkafka::TopicPartitionList::with_capacity(1);
+    list.add_partition(topic, partition);
+    // Of an assignment that an error ended; it is no error if there is none.
+    reader.incremental_unassign(&list).ok();
+    list.set_partition_offset(topic, partition, rdkafka::Offset::Offset(from)).map_err(wrap)?;
+    reader.incremental_assign(&list).map_err(wrap)?;
+    Ok(queue)
+}

@@ -1,0 +1,383 @@
+//! A change log on Apache Kafka.
+
+mod client;
+mod config;
+mod cursor;
+mod native;
+mod producer;
+mod topics;
+
+pub use config::KafkaLogConfig;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{ChangeLog, Fetched, LogIdentity, OffsetRange, Producer, TopicInfo, TopicSpec, check_transactional_id};
+use async_trait::async_trait;
+use client::{Context, Reader};
+use cursor::{Cursor, State, assign};
+use producer::KafkaProducer;
+use rdkafka::admin::AdminClient;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use topics::Topic;
+
+/// How often releases go to the consumer group.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// A wait whose cursor is elsewhere asks the cluster so often.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+/// And one that has heard nothing for so long looks whether its topic is still there.
+const STILL_THERE: Duration = Duration::from_secs(20);
+
+/// A [`ChangeLog`] on Apache Kafka (the real one, 3.0 and newer): a transaction is Kafka's, reads are read-committed, a
+/// topic's identity is its id, the log's the cluster's.
+///
+/// Its clients connect when it is opened and keep trying when brokers go. Appends wait as long as
+/// [`transaction_timeout`](KafkaLogConfig::transaction_timeout), everything else [`request_timeout`](KafkaLogConfig::request_timeout).
+///
+/// A partition has one place to read from, which follows who reads it: two who read the same one at different places take turns
+/// at seeking.
+#[derive(Clone)]
+pub struct KafkaLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: KafkaLogConfig,
+    identity: LogIdentity,
+    admin: AdminClient<Context>,
+    reader: Arc<Reader>,
+    topics: Mutex<HashMap<String, Topic>>,
+    cursors: Mutex<HashMap<(String, i32), Arc<Cursor>>>,
+    released: Mutex<HashMap<(String, i32), i64>>,
+    /// A record came where none should: reads would miss it.
+    stray: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn topics(&self) -> MutexGuard<'_, HashMap<String, Topic>> {
+        lock(&self.topics)
+    }
+
+    fn remember(&self, topic: Topic) {
+        let known = self.topics().insert(topic.info.name.clone(), topic.clone());
+        // Of another topic of this name nothing holds any more.
+        if known.is_some_and(|known| known.info.id != topic.info.id) {
+            lock(&self.cursors).retain(|(name, _), _| *name != topic.info.name);
+        }
+    }
+
+    fn forget(&self, name: &str) {
+        self.topics().remove(name);
+        lock(&self.released).retain(|(topic, _), _| topic != name);
+        lock(&self.cursors).retain(|(topic, _), cursor| {
+            if topic == name {
+                cursor.filled.notify_waiters();
+            }
+            topic != name
+        });
+    }
+
+    fn cursor(&self, topic: &str, partition: i32) -> Arc<Cursor> {
+        let mut cursors = lock(&self.cursors);
+        Arc::clone(cursors.entry((topic.to_owned(), partition)).or_insert_with(|| Arc::new(Cursor::new(topic, partition))))
+    }
+
+    fn is_current(&self, cursor: &Arc<Cursor>) -> bool {
+        lock(&self.cursors).get(&(cursor.topic.clone(), cursor.partition)).is_some_and(|c| Arc::ptr_eq(c, cursor))
+    }
+
+    /// Tells the consumer group what was released since the last time.
+    fn commit_released(&self, mode: CommitMode) {
+        let released = std::mem::take(&mut *lock(&self.released));
+        if released.is_empty() || self.config.group_id.is_none() {
+            return;
+        }
+        let mut list = TopicPartitionList::with_capacity(released.len());
+        for ((topic, partition), offset) in &released {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).ok();
+        }
+        if let Err(e) = self.reader.commit(&list, mode) {
+            tracing::warn!(error = %e, "the consumer group does not know how far the tables are: tools show more lag than there is");
+        }
+    }
+}
+
+impl KafkaLog {
+    /// Connects to the cluster.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if a property of the client is not one; [`ErrorKind::Io`] if no broker answers in time;
+    /// [`ErrorKind::Denied`] if they do not let this client in.
+    pub async fn open(config: KafkaLogConfig) -> Result<Self> {
+        config.check()?;
+        let context = Context::default();
+        let invalid = |e: rdkafka::error::KafkaError| {
+            Error::new(ErrorKind::Invalid, format!("the Kafka client cannot be made: {e}: correct its settings")).with_source(e)
+        };
+        let admin = AdminClient::from_config_and_context(&config.admin(), context.clone()).map_err(invalid)?;
+        let reader = Arc::new(Reader::from_config_and_context(&config.reader(), context.clone()).map_err(invalid)?);
+        let timeout = config.request_timeout;
+        let doing = format!("cannot reach the Kafka cluster at {}", config.bootstrap_servers());
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = admin.inner().fetch_metadata(Some("__consumer_offsets"), timeout).map(|_| ());
+            let identity = answer.map(|()| admin.inner().fetch_cluster_id(timeout));
+            (admin, identity)
+        });
+        let (admin, identity) = asked.await.map_err(ended)?;
+        let identity = identity.map_err(|e| context.wrap(&doing, e))?;
+        let identity = identity.ok_or_else(|| context.failure(&doing, rdkafka::error::RDKafkaErrorCode::OperationTimedOut))?;
+        let shared = Arc::new(Shared {
+            identity: LogIdentity::new(identity),
+            config,
+            admin,
+            reader,
+            topics: Mutex::default(),
+            cursors: Mutex::default(),
+            released: Mutex::default(),
+            stray: AtomicBool::new(false),
+        });
+        let serving = Arc::downgrade(&shared);
+        let reader = Arc::clone(&shared.reader);
+        std::thread::Builder::new()
+            .name("kafka-log".to_owned())
+            .spawn(move || serve(&reader, &serving))
+            .map_err(|e| Error::new(ErrorKind::Io, format!("a thread for the Kafka client cannot be started: {e}")).with_source(e))?;
+        Ok(Self { shared })
+    }
+
+    /// Runs what blocks where it may.
+    async fn blocking<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        tokio::task::spawn_blocking(call).await.map_err(ended)
+    }
+
+    /// First and next offset, as the cluster says now; `committed`: up to what is decided.
+    async fn watermarks(&self, topic: &str, partition: i32, committed: bool) -> Result<OffsetRange> {
+        if partition < 0 {
+            let partitions = self.known_topic(topic).await?.info.partitions;
+            return Err(Error::unknown_partition(topic, partition, usize::try_from(partitions).unwrap_or(0)));
+        }
+        let (shared, name) = (self.shared.clone(), topic.to_owned());
+        let timeout = shared.config.request_timeout;
+        let answer = self.blocking(move || match committed {
+            true => shared.reader.fetch_watermarks(&name, partition, timeout),
+            false => shared.admin.inner().fetch_watermarks(&name, partition, timeout),
+        });
+        match answer.await? {
+            Ok((first, next)) => Ok(OffsetRange { first, next }),
+            Err(e) => {
+                let error = self.shared.admin.inner().context().wrap(&format!("cannot ask for the offsets of {topic}/{partition}"), e);
+                if error.kind() != ErrorKind::UnknownTopic {
+                    return Err(error.at_partition(topic, partition));
+                }
+                match self.find_topic(topic).await? {
+                    None => Err(Error::unknown_topic(topic)),
+                    Some(t) => Err(Error::unknown_partition(topic, partition, usize::try_from(t.info.partitions).unwrap_or(0))),
+                }
+            }
+        }
+    }
+
+    /// Brings a cursor to this offset, if it is not there.
+    async fn place(&self, cursor: &Cursor, state: &mut State, from: i64) -> Result<()> {
+        if state.is_at(from) {
+            return Ok(());
+        }
+        let (topic, partition) = (cursor.topic.as_str(), cursor.partition);
+        // A topic of that name that was made anew has offsets of its own.
+        self.find_topic(topic).await?.ok_or_else(|| Error::unknown_topic(topic))?;
+        let range = self.watermarks(topic, partition, false).await?;
+        if from < range.first || from > range.next {
+            return Err(Error::out_of_range(topic, partition, from, range.first, range.next));
+        }
+        let queue = assign(&self.shared.reader, cursor, from)?;
+        state.begin(queue, from, self.shared.config.read_headers);
+        Ok(())
+    }
+
+    fn check_stray(&self) -> Result<()> {
+        match self.shared.stray.load(Ordering::Relaxed) {
+            true => Err(Error::new(ErrorKind::Other, "the Kafka client lost track of a partition: a fault of ours; start again")),
+            false => Ok(()),
+        }
+    }
+}
+
+fn ended(e: tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Other, "a task of the Kafka client has ended without an answer").with_source(e)
+}
+
+/// Serves the reader's own events, and commits what was released, until the log is gone.
+fn serve(reader: &Reader, shared: &Weak<Shared>) {
+    let mut committed = Instant::now();
+    loop {
+        let polled = reader.poll(Duration::from_millis(100));
+        let Some(shared) = shared.upgrade() else { return };
+        match polled {
+            None => {}
+            Some(Err(e)) => tracing::debug!(error = %e, "the Kafka client has an error of no partition"),
+            Some(Ok(_)) => shared.stray.store(true, Ordering::Relaxed),
+        }
+        if committed.elapsed() >= COMMIT_EVERY {
+            committed = Instant::now();
+            shared.commit_released(CommitMode::Async);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.commit_released(CommitMode::Sync);
+    }
+}
+
+#[async_trait]
+impl ChangeLog for KafkaLog {
+    fn identity(&self) -> &LogIdentity {
+        &self.shared.identity
+    }
+
+    async fn create_topic(&self, name: &str, spec: TopicSpec) -> Result<TopicInfo> {
+        self.make_topic(name, spec).await
+    }
+
+    async fn topic(&self, name: &str) -> Result<Option<TopicInfo>> {
+        Ok(self.find_topic(name).await?.map(|t| t.info))
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicInfo>> {
+        Ok(self.all_topics().await?.into_iter().map(|t| t.info).collect())
+    }
+
+    async fn delete_topic(&self, name: &str) -> Result<()> {
+        self.remove_topic(name).await
+    }
+
+    async fn producer(&self, transactional_id: &str) -> Result<Box<dyn Producer>> {
+        check_transactional_id(transactional_id)?;
+        Ok(Box::new(KafkaProducer::open(self.clone(), transactional_id).await?))
+    }
+
+    async fn offsets(&self, topic: &str, partition: i32) -> Result<OffsetRange> {
+        self.watermarks(topic, partition, false).await
+    }
+
+    async fn read(&self, topic: &str, partition: i32, from: i64, max_bytes: usize) -> Result<Fetched> {
+        let cursor = self.shared.cursor(topic, partition);
+        let mut state = cursor.state.lock().await;
+        self.place(&cursor, &mut state, from).await?;
+        let deadline = tokio::time::Instant::now() + self.shared.config.request_timeout;
+        loop {
+            let filled = cursor.filled.notified();
+            tokio::pin!(filled);
+            filled.as_mut().enable();
+            cursor.fill(&mut state)?;
+            self.check_stray()?;
+            if let Some(fetched) = state.read(from, max_bytes) {
+                return Ok(fetched);
+            }
+            // What is there is on its way, or the word that there is nothing.
+            if tokio::time::timeout_at(deadline, filled).await.is_err() {
+                state.queue = None;
+                let context = self.shared.reader.context();
+                let doing = format!("cannot read {topic}/{partition} at offset {from}");
+                return Err(context.failure(&doing, rdkafka::error::RDKafkaErrorCode::OperationTimedOut).at_partition(topic, partition));
+            }
+        }
+    }
+
+    async fn wait(&self, topic: &str, partition: i32, beyond: i64) -> Result<()> {
+        let cursor = self.shared.cursor(topic, partition);
+        let mut readable = cursor.readable.subscribe();
+        let mut asked = Instant::now();
+        loop {
+            if *readable.borrow_and_update() > beyond {
+                return Ok(());
+            }
+            let filled = cursor.filled.notified();
+            tokio::pin!(filled);
+            filled.as_mut().enable();
+            let elsewhere = {
+                let mut state = cursor.state.lock().await;
+                if state.queue.is_none() {
+                    let range = self.watermarks(topic, partition, false).await?;
+                    self.place(&cursor, &mut state, beyond.clamp(range.first, range.next)).await?;
+                }
+                if cursor.fill(&mut state)? {
+                    continue;
+                }
+                state.next < beyond
+            };
+            let pause = if elsewhere { ASK_EVERY } else { STILL_THERE };
+            tokio::select! {
+                () = filled => {}
+                changed = readable.changed() => drop(changed),
+                () = tokio::time::sleep(pause) => {}
+            }
+            if !self.shared.is_current(&cursor) {
+                return Err(Error::unknown_topic(topic).at_partition(topic, partition));
+            }
+            if asked.elapsed() >= pause {
+                asked = Instant::now();
+                if elsewhere && self.watermarks(topic, partition, true).await?.next > beyond {
+                    return Ok(());
+                }
+                if !elsewhere {
+                    self.find_topic(topic).await?.ok_or_else(|| Error::unknown_topic(topic))?;
+                }
+            }
+        }
+    }
+
+    async fn release(&self, topic: &str, partition: i32, applied: i64) -> Result<()> {
+        let partitions = self.known_topic(topic).await?.info.partitions;
+        if !(0..partitions).contains(&partition) {
+            return Err(Error::unknown_partition(topic, partition, usize::try_from(partitions).unwrap_or(0)));
+        }
+        if *self.shared.cursor(topic, partition).readable.borrow() < applied {
+            let range = self.watermarks(topic, partition, false).await?;
+            if applied > range.next {
+                return Err(Error::out_of_range(topic, partition, applied, range.first, range.next));
+            }
+        }
+        let mut released = lock(&self.shared.released);
+        let newest = released.entry((topic.to_owned(), partition)).or_insert(applied);
+        *newest = (*newest).max(applied);
+        Ok(())
+    }
+
+    async fn expiring(&self, topic: &str, partition: i32) -> Result<i64> {
+        let settings = self.known_topic(topic).await?;
+        let range = self.watermarks(topic, partition, false).await?;
+        if settings.goes_by_size {
+            return Ok(range.next);
+        }
+        let Some(retention) = settings.retention_ms else { return Ok(range.first) };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+        let before = now.saturating_sub(retention / 2);
+        let (shared, name) = (self.shared.clone(), topic.to_owned());
+        let timeout = shared.config.request_timeout;
+        let answer = self.blocking(move || {
+            let mut times = TopicPartitionList::with_capacity(1);
+            times.add_partition_offset(&name, partition, Offset::Offset(before))?;
+            shared.reader.offsets_for_times(times, timeout)
+        });
+        let doing = format!("cannot ask for the old records of {topic}/{partition}");
+        let found = answer.await?.map_err(|e| self.shared.reader.context().wrap(&doing, e).at_partition(topic, partition))?;
+        match found.elements().first().map(|e| e.offset()) {
+            Some(Offset::Offset(offset)) => Ok(offset.max(range.first)),
+            _ => Ok(range.next),
+        }
+    }
+
+    fn marker_offsets(&self) -> i64 {
+        1
+    }
+}

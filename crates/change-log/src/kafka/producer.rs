@@ -1,0 +1,345 @@
+//! Appending: one Kafka transaction for each of ours.
+
+use super::KafkaLog;
+use super::client::{Context, kind_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{Append, Appended, Producer, Transaction};
+use async_trait::async_trait;
+use rdkafka::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The bytes that Kafka adds to a record, at most, besides those of its headers.
+const RECORD_OVERHEAD: usize = 128;
+/// Records after which delivery reports are taken.
+const POLL_EVERY: usize = 1024;
+
+type Transactional = BaseProducer<Reports>;
+
+/// Appends under one transactional id.
+pub(super) struct KafkaProducer {
+    log: KafkaLog,
+    id: String,
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    producer: Transactional,
+    /// Why it cannot append any more.
+    broken: Option<(ErrorKind, String)>,
+}
+
+/// What became of the records of each part of a transaction.
+#[derive(Clone, Default)]
+struct Reports {
+    context: Context,
+    parts: Arc<Mutex<Vec<Delivered>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Delivered {
+    first: i64,
+    last: i64,
+    count: usize,
+    failed: Option<Code>,
+}
+
+impl Delivered {
+    const NONE: Self = Self { first: i64::MAX, last: -1, count: 0, failed: None };
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.context.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.context.error(error, reason);
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, part: usize) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(delivered) = parts.get_mut(part) else { return };
+        match result {
+            Ok(message) => {
+                delivered.count += 1;
+                delivered.first = delivered.first.min(message.offset());
+                delivered.last = delivered.last.max(message.offset());
+            }
+            Err((e, _)) => delivered.failed = e.rdkafka_error_code().or(Some(Code::Fail)),
+        }
+    }
+}
+
+impl Reports {
+    fn begin(&self, parts: usize) {
+        *self.parts.lock().unwrap_or_else(PoisonError::into_inner) = vec![Delivered::NONE; parts];
+    }
+
+    fn take(&self) -> Vec<Delivered> {
+        std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl KafkaProducer {
+    /// Fences whoever had this id before; its open transaction is aborted when this returns.
+    pub(super) async fn open(log: KafkaLog, id: &str) -> Result<Self> {
+        let config = log.shared.config.producer(id);
+        let timeout = log.shared.config.request_timeout.max(log.shared.config.transaction_timeout);
+        let doing = format!("cannot take over as the producer {id}");
+        let opened = log.blocking(move || {
+            let reports = Reports::default();
+            let producer = Transactional::from_config_and_context(&config, reports.clone()).map_err(|e| reports.context.wrap(&doing, e))?;
+            producer.init_transactions(timeout).map_err(|e| reports.context.wrap(&doing, e))?;
+            Ok::<_, Error>(producer)
+        });
+        let producer = opened.await??;
+        Ok(Self { log, id: id.to_owned(), inner: Arc::new(Mutex::new(Inner { producer, broken: None })) })
+    }
+
+    /// Refuses what the cluster would refuse in the middle of the transaction, or after it.
+    async fn check(&self, transaction: &Transaction) -> Result<()> {
+        for append in &transaction.appends {
+            let topic = self.log.known_topic(&append.topic).await?;
+            if !(0..topic.info.partitions).contains(&append.partition) {
+                let partitions = usize::try_from(topic.info.partitions).unwrap_or(0);
+                return Err(Error::unknown_partition(&append.topic, append.partition, partitions));
+            }
+            for record in &append.records {
+                if topic.info.compacted && record.key.is_none() {
+                    return Err(Error::keyless(&append.topic).at_partition(&append.topic, append.partition));
+                }
+                let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
+                let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers + RECORD_OVERHEAD;
+                if bytes > topic.max_message_bytes {
+                    return Err(Error::new(
+                        ErrorKind::Invalid,
+                        format!(
+                            "a record of {bytes} bytes does not go into {}, which takes {}: raise the topic's max.message.bytes (key: {})",
+                            append.topic,
+                            topic.max_message_bytes,
+                            shown(record.key)
+                        ),
+                    )
+                    .at_partition(&append.topic, append.partition));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The beginning of a key, for a message.
+fn shown(key: Option<&[u8]>) -> String {
+    let Some(key) = key else { return "none".to_owned() };
+    let text = String::from_utf8_lossy(key.get(..key.len().min(200)).unwrap_or_default());
+    if key.len() > 200 { format!("{text}...") } else { text.into_owned() }
+}
+
+#[async_trait]
+impl Producer for KafkaProducer {
+    async fn append(&mut self, transaction: Transaction) -> Result<Appended> {
+        self.check(&transaction).await?;
+        let mut ends: Vec<(String, i32, i64)> = Vec::new();
+        for append in &transaction.appends {
+            if !ends.iter().any(|(topic, partition, _)| *topic == append.topic && *partition == append.partition) {
+                ends.push((append.topic.clone(), append.partition, -1));
+            }
+        }
+        let (inner, log, id) = (Arc::clone(&self.inner), self.log.clone(), self.id.clone());
+        let appended = self.log.blocking(move || {
+            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.append(&log, &id, &transaction, ends)
+        });
+        let mut ends = appended.await??;
+        for (topic, partition, next) in ends.iter_mut().filter(|end| end.2 < 0) {
+            *next = self.log.watermarks(topic, *partition, false).await?.next;
+        }
+        Ok(Appended { next_offsets: ends })
+    }
+}
+
+impl Inner {
+    /// All of it, or an error and nothing; blocks. Returns where the partitions are afterwards, or -1 where nothing went.
+    fn append(
+        &mut self,
+        log: &KafkaLog,
+        id: &str,
+        transaction: &Transaction,
+        mut ends: Vec<(String, i32, i64)>,
+    ) -> Result<Vec<(String, i32, i64)>> {
+        if let Some((kind, message)) = &self.broken {
+            return Err(Error::new(*kind, message.clone()));
+        }
+        if transaction.appends.iter().all(|a| a.records.is_empty()) {
+            return Ok(ends);
+        }
+        let deadline = Instant::now() + log.shared.config.transaction_timeout;
+        self.producer.context().begin(transaction.appends.len());
+        if let Err(e) = self.producer.begin_transaction() {
+            return Err(self.give_up(id, e));
+        }
+        let sent = self.send(transaction, deadline).and_then(|()| self.delivered(log, transaction, &mut ends));
+        if let Err(e) = sent {
+            return Err(self.abort(id, e));
+        }
+        cdc_failpoint::hit("kafka-before-commit");
+        loop {
+            match self.producer.commit_transaction(remaining(deadline)) {
+                Ok(()) => break,
+                Err(KafkaError::Transaction(e)) if e.is_retriable() && Instant::now() < deadline => {}
+                Err(e) => {
+                    let aborts = matches!(&e, KafkaError::Transaction(e) if e.txn_requires_abort());
+                    if aborts {
+                        let why = self.producer.context().context.wrap("the transaction cannot be committed", e);
+                        return Err(self.abort(id, why));
+                    }
+                    return Err(self.give_up(id, e));
+                }
+            }
+        }
+        Ok(ends)
+    }
+
+    fn send(&self, transaction: &Transaction, deadline: Instant) -> Result<()> {
+        let mut sent = 0_usize;
+        for (part, Append { topic, partition, records, .. }) in transaction.appends.iter().enumerate() {
+            for record in records {
+                let mut next = BaseRecord::with_opaque_to(topic, part).partition(*partition).timestamp(record.timestamp_ms);
+                (next.key, next.payload) = (record.key, record.value);
+                if !record.headers.is_empty() {
+                    let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                        headers.insert(Header { key, value: Some(value) })
+                    });
+                    next = next.headers(headers);
+                }
+                loop {
+                    match self.producer.send(next) {
+                        Ok(()) => break,
+                        Err((KafkaError::MessageProduction(Code::QueueFull), again)) if Instant::now() < deadline => {
+                            next = again;
+                            self.producer.poll(Duration::from_millis(10));
+                        }
+                        Err((e, _)) => {
+                            let doing = format!("cannot append to {topic}/{partition}");
+                            return Err(self.producer.context().context.wrap(&doing, e).at_partition(topic, *partition));
+                        }
+                    }
+                }
+                sent += 1;
+                if sent.is_multiple_of(POLL_EVERY) {
+                    self.producer.poll(Duration::ZERO);
+                }
+            }
+        }
+        let flushed = self.producer.flush(remaining(deadline));
+        flushed.map_err(|e| self.producer.context().context.wrap("the brokers do not take the records in time", e))
+    }
+
+    /// Looks whether all records are where they should be.
+    fn delivered(&self, log: &KafkaLog, transaction: &Transaction, ends: &mut [(String, i32, i64)]) -> Result<()> {
+        let reports = self.producer.context().take();
+        for (topic, partition, end) in ends.iter_mut() {
+            let (topic, partition) = (topic.as_str(), *partition);
+            let parts = || transaction.appends.iter().zip(&reports).filter(|(a, _)| a.topic == topic && a.partition == partition);
+            let records: usize = parts().map(|(a, _)| a.records.len()).sum();
+            let expected = parts().find_map(|(a, _)| a.first_offset);
+            if let Some(code) = parts().find_map(|(_, d)| d.failed) {
+                let doing = format!("cannot append to {topic}/{partition}");
+                return Err(self.producer.context().context.failure(&doing, code).at_partition(topic, partition));
+            }
+            if records == 0 {
+                continue;
+            }
+            let delivered: usize = parts().map(|(_, d)| d.count).sum();
+            let first = parts().map(|(_, d)| d.first).min().unwrap_or(-1);
+            let last = parts().map(|(_, d)| d.last).max().unwrap_or(-1);
+            if delivered != records {
+                return Err(Error::new(
+                    ErrorKind::Io,
+                    format!("of {records} records for {topic}/{partition} the brokers have confirmed {delivered}"),
+                )
+                .at_partition(topic, partition));
+            }
+            let count = i64::try_from(records).unwrap_or(i64::MAX);
+            let (first, next) = if first < 0 || last < first {
+                // A broker that was asked twice does not say again where the records are.
+                let timeout = log.shared.config.request_timeout;
+                let asked = log.shared.admin.inner().fetch_watermarks(topic, partition, timeout);
+                let (_, next) = asked.map_err(|e| {
+                    let doing = format!("cannot ask for the end of {topic}/{partition}");
+                    self.producer.context().context.wrap(&doing, e).at_partition(topic, partition)
+                })?;
+                (next.saturating_sub(count), next)
+            } else {
+                (first, last.saturating_add(1))
+            };
+            if let Some(expected) = expected {
+                if first != expected {
+                    return Err(Error::unexpected_offset(topic, partition, expected, first));
+                }
+                // Someone else's are among them.
+                if next - first != count {
+                    return Err(Error::unexpected_offset(topic, partition, first.saturating_add(count), next));
+                }
+            }
+            *end = next.saturating_add(1); // behind the marker
+        }
+        Ok(())
+    }
+
+    /// Nothing of the transaction is kept; says why. If that cannot be reached, this producer is done for.
+    fn abort(&mut self, id: &str, why: Error) -> Error {
+        if why.kind() == ErrorKind::Fenced {
+            return self.fenced(id, why);
+        }
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(Duration::from_millis(20));
+        }
+        loop {
+            match self.producer.abort_transaction(remaining(deadline)) {
+                Ok(()) => return why,
+                Err(KafkaError::Transaction(e)) if e.is_retriable() && Instant::now() < deadline => {}
+                Err(e) => {
+                    let code = e.rdkafka_error_code().unwrap_or(Code::Fail);
+                    if kind_of(code) == ErrorKind::Fenced {
+                        return self.fenced(id, why);
+                    }
+                    tracing::warn!(error = %e, "a transaction could not be aborted; the cluster does it when its time is over");
+                    self.broken = Some((ErrorKind::Io, format!("the producer {id} has failed ({why}): take a new one")));
+                    return why;
+                }
+            }
+        }
+    }
+
+    fn fenced(&mut self, id: &str, why: Error) -> Error {
+        let error = Error::fenced(id).with_source(why);
+        self.broken = Some((ErrorKind::Fenced, error.to_string()));
+        error
+    }
+
+    /// The outcome is not known, or nothing more can be appended.
+    fn give_up(&mut self, id: &str, e: KafkaError) -> Error {
+        let why = self.producer.context().context.wrap("the transaction's outcome is not known", e);
+        if why.kind() == ErrorKind::Fenced {
+            return self.fenced(id, why);
+        }
+        self.broken = Some((ErrorKind::Io, format!("the producer {id} has failed ({why}): take a new one")));
+        Error::new(ErrorKind::Io, why.to_string()).with_source(why)
+    }
+}
+
+fn remaining(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+}

@@ -1,0 +1,208 @@
+//! Topics of the cluster: what they are, making and deleting them.
+
+use super::KafkaLog;
+use super::native::{Described, describe_topics};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{TopicInfo, TopicSpec, check_existing, check_topic};
+use rdkafka::admin::{AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use std::time::{Duration, Instant};
+
+/// How long a topic's settings are believed. They hardly ever change, and a topic that is made anew has another id.
+const SETTINGS_FOR: Duration = Duration::from_secs(60);
+/// How often it is looked whether a change of topics has come to all brokers.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A topic, and the settings that matter here.
+#[derive(Debug, Clone)]
+pub(super) struct Topic {
+    pub(super) info: TopicInfo,
+    /// The largest record that it takes, bytes.
+    pub(super) max_message_bytes: usize,
+    /// Records that are older may go; `None`: none goes by age.
+    pub(super) retention_ms: Option<i64>,
+    /// Records may go by the size of their partition.
+    pub(super) goes_by_size: bool,
+    asked: Instant,
+}
+
+impl KafkaLog {
+    /// Asks the cluster for these topics. One that is not there is left out.
+    async fn describe(&self, names: Vec<String>) -> Result<Vec<Described>> {
+        let shared = self.shared.clone();
+        let timeout = shared.config.request_timeout;
+        let asked = names.join(", ");
+        let answer = self.blocking(move || describe_topics(shared.admin.inner().native_ptr(), &names, timeout)).await?;
+        answer.map_err(|code| self.shared.admin.inner().context().failure(&format!("cannot ask the cluster for {asked}"), code))
+    }
+
+    /// The topic with its settings; asked for if they are not known or no longer believed.
+    pub(super) async fn known_topic(&self, name: &str) -> Result<Topic> {
+        let known = self.shared.topics().get(name).filter(|t| t.asked.elapsed() < SETTINGS_FOR).cloned();
+        match known {
+            Some(topic) => Ok(topic),
+            None => self.find_topic(name).await?.ok_or_else(|| Error::unknown_topic(name)),
+        }
+    }
+
+    /// The topic as it is now.
+    pub(super) async fn find_topic(&self, name: &str) -> Result<Option<Topic>> {
+        // Kafka refuses to look for what cannot be a name.
+        if check_topic(name, TopicSpec::new()).is_err() {
+            return Ok(None);
+        }
+        match self.describe(vec![name.to_owned()]).await?.pop() {
+            Some(described) => Ok(self.with_settings(vec![described]).await?.pop()),
+            None => {
+                self.shared.forget(name);
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) async fn all_topics(&self) -> Result<Vec<Topic>> {
+        let shared = self.shared.clone();
+        let timeout = shared.config.request_timeout;
+        let metadata = self.blocking(move || shared.admin.inner().fetch_metadata(None, timeout)).await?;
+        let metadata =
+            metadata.map_err(|e| self.shared.admin.inner().context().wrap("cannot ask the cluster for its topics", e))?;
+        let own = |name: &&str| !matches!(*name, "__consumer_offsets" | "__transaction_state" | "__share_group_state");
+        let mut names: Vec<String> = metadata.topics().iter().map(|t| t.name()).filter(own).map(str::to_owned).collect();
+        names.sort_unstable();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut described = self.describe(names).await?;
+        described.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        self.with_settings(described).await
+    }
+
+    /// Adds the settings, for those whose are not known yet.
+    async fn with_settings(&self, described: Vec<Described>) -> Result<Vec<Topic>> {
+        let known = |d: &Described| {
+            let topic = self.shared.topics().get(&d.name).cloned();
+            topic.filter(|t| t.info.id == d.id && t.asked.elapsed() < SETTINGS_FOR)
+        };
+        let mut out: Vec<Option<Topic>> = described.iter().map(known).collect();
+        let missing: Vec<&Described> = described.iter().zip(&out).filter(|(_, known)| known.is_none()).map(|(d, _)| d).collect();
+        if !missing.is_empty() {
+            let asked: Vec<ResourceSpecifier<'_>> = missing.iter().map(|d| ResourceSpecifier::Topic(&d.name)).collect();
+            let options = AdminOptions::new().request_timeout(Some(self.shared.config.request_timeout));
+            let context = self.shared.admin.inner().context();
+            let doing = "cannot ask the cluster for the settings of topics";
+            let answers = self.shared.admin.describe_configs(&asked, &options).await.map_err(|e| context.wrap(doing, e))?;
+            let mut found = Vec::with_capacity(answers.len());
+            for (d, answer) in missing.iter().zip(answers) {
+                let settings = answer.map_err(|code| context.failure(doing, code).at_topic(&d.name))?;
+                found.push(Topic::new(d, &settings));
+            }
+            let mut found = found.into_iter();
+            for slot in out.iter_mut().filter(|slot| slot.is_none()) {
+                *slot = found.next();
+            }
+        }
+        let mut topics = Vec::with_capacity(out.len());
+        for (d, topic) in described.iter().zip(out) {
+            let Some(mut topic) = topic else { continue };
+            topic.info.partitions = d.partitions;
+            self.shared.remember(topic.clone());
+            topics.push(topic);
+        }
+        Ok(topics)
+    }
+
+    pub(super) async fn make_topic(&self, name: &str, spec: TopicSpec) -> Result<TopicInfo> {
+        check_topic(name, spec)?;
+        if let Some(there) = self.find_topic(name).await? {
+            check_existing(&there.info, spec)?;
+            return Ok(there.info);
+        }
+        let config = &self.shared.config;
+        let replication = config.replication_factor.unwrap_or(-1);
+        let limit = config.max_message_bytes.to_string();
+        let mut topic = NewTopic::new(name, spec.partitions, TopicReplication::Fixed(replication)).set("max.message.bytes", &limit);
+        for (setting, value) in &config.topic_settings {
+            topic = topic.set(setting, value);
+        }
+        if spec.compacted {
+            topic = topic.set("cleanup.policy", "compact");
+        }
+        let options = AdminOptions::new()
+            .request_timeout(Some(config.request_timeout))
+            .operation_timeout(Some(config.request_timeout));
+        let context = self.shared.admin.inner().context();
+        let doing = format!("cannot create the topic {name}");
+        let made = self.shared.admin.create_topics([&topic], &options).await.map_err(|e| context.wrap(&doing, e).at_topic(name))?;
+        for result in made {
+            match result {
+                // Somebody was faster; what is there is looked at below.
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                Err((_, code)) => return Err(context.failure(&doing, code).at_topic(name)),
+            }
+        }
+        let deadline = Instant::now() + config.request_timeout;
+        loop {
+            let led = self.describe(vec![name.to_owned()]).await?.pop().is_some_and(|d| d.led);
+            if led && let Some(there) = self.find_topic(name).await? {
+                check_existing(&there.info, spec)?;
+                return Ok(there.info);
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::new(
+                    ErrorKind::Io,
+                    format!("the topic {name} was created, but its partitions have no leader yet: check the cluster"),
+                )
+                .at_topic(name));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    pub(super) async fn remove_topic(&self, name: &str) -> Result<()> {
+        let there = self.find_topic(name).await?.ok_or_else(|| Error::unknown_topic(name))?;
+        let timeout = self.shared.config.request_timeout;
+        let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+        let context = self.shared.admin.inner().context();
+        let doing = format!("cannot delete the topic {name}");
+        let deleted = self.shared.admin.delete_topics(&[name], &options).await.map_err(|e| context.wrap(&doing, e).at_topic(name))?;
+        for result in deleted {
+            result.map_err(|(_, code)| match code {
+                Code::UnknownTopicOrPartition => Error::unknown_topic(name),
+                code => context.failure(&doing, code).at_topic(name),
+            })?;
+        }
+        self.shared.forget(name);
+        let deadline = Instant::now() + timeout;
+        while self.describe(vec![name.to_owned()]).await?.pop().is_some_and(|d| d.id == there.info.id) {
+            if Instant::now() >= deadline {
+                return Err(Error::new(
+                    ErrorKind::Io,
+                    format!("the topic {name} is being deleted, but still there after {} s: check the cluster", timeout.as_secs()),
+                )
+                .at_topic(name));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+}
+
+impl Topic {
+    fn new(described: &Described, settings: &ConfigResource) -> Self {
+        let text = |name| settings.get(name).and_then(|entry| entry.value.as_deref());
+        let number = |name| text(name).and_then(|value| value.parse::<i64>().ok());
+        let deletes = text("cleanup.policy").is_none_or(|policy| policy.contains("delete"));
+        Self {
+            info: TopicInfo {
+                name: described.name.clone(),
+                id: described.id.clone(),
+                partitions: described.partitions,
+                compacted: text("cleanup.policy").is_some_and(|policy| policy.contains("compact")),
+            },
+            max_message_bytes: number("max.message.bytes").and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX),
+            retention_ms: number("retention.ms").filter(|ms| deletes && *ms >= 0),
+            goes_by_size: deletes && number("retention.bytes").is_some_and(|bytes| bytes >= 0),
+            asked: Instant::now(),
+        }
+    }
+}
