@@ -17,7 +17,7 @@ live_pid() {
     local pid
     { read -r pid <"$1/pid"; } 2>/dev/null || return 1
     [ -n "$pid" ] || return 1
-    { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qxF -- "$(kind_argument "$1")" || return 1
+    grep -qxF -- "$(kind_argument "$1")" < <({ tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null) || return 1
     printf '%s' "$pid"
 }
 
