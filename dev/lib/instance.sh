@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The life of a database server instance: made, started, found ready, stopped by pid, killed, removed.
-# Sourced after env.sh and debs.sh by dev/mysql and dev/mariadb, which define what differs between the two:
+# Sourced after env.sh, debs.sh and process.sh by dev/mysql and dev/mariadb, which define what differs between the two:
 #
 #   KIND                 mysql | mariadb
 #   kind_install         makes sure that the programs are there; sets VERSION, SERVER (command), CLIENT (command)
@@ -9,41 +9,13 @@
 #   kind_bootstrap CNF USERS-SQL LOG   makes the system tables in an empty data folder, runs the SQL, ends
 #   kind_gtid on|off     prints the my.cnf lines
 #
-# An instance is the folder $STATE/$KIND-$NAME: my.cnf, data/, s (socket), error.log, server.env (port, settings), pid.
-# A folder without server.env is a half-made instance and is made again.
+# An instance is a folder as process.sh says: my.cnf, data/, s (socket), error.log, server.env (port, version), settings, pid.
 
 unset MYSQL_PWD # it is the user's, for a server of theirs; root has no password here
 ADMIN_USER=admin ADMIN_PASSWORD=admin     # every privilege
 MIRROR_USER=mirror MIRROR_PASSWORD=mirror # REPLICATION SLAVE, REPLICATION CLIENT, SELECT: what the mirror needs
 
-instance_dir() { printf '%s/%s-%s' "$STATE" "$KIND" "$1"; }
-
-# live_pid DIR: prints the pid of the server that runs on this folder; 1 if none does. A recorded pid that now belongs
-# to another program is not believed: the command line must name this instance's my.cnf.
-live_pid() {
-    local pid
-    { read -r pid <"$1/pid"; } 2>/dev/null || return 1
-    [ -n "$pid" ] && tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF -- "--defaults-file=$1/my.cnf" || return 1
-    printf '%s' "$pid"
-}
-
-# free_port: a TCP port nobody listens on, below the range from which the kernel gives ports to clients, and not one
-# that another instance (stopped, perhaps) has been given.
-free_port() {
-    local low port taken try
-    read -r low _ </proc/sys/net/ipv4/ip_local_port_range 2>/dev/null || low=32768
-    [ "$low" -gt 12000 ] || low=32768
-    taken=$(cat "$STATE"/*/server.env 2>/dev/null | sed -n 's/^PORT=//p')
-    for ((try = 0; try < 200; try++)); do
-        port=$((10000 + (RANDOM * 32768 + RANDOM) % (low - 10000)))
-        ! grep -qxF "$port" <<<"$taken" || continue
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || {
-            printf '%s' "$port"
-            return
-        }
-    done
-    die 3 "no free port was found between 10000 and $low"
-}
+kind_argument() { printf '%s' "--defaults-file=$1/my.cnf"; }
 
 # write_config DIR PORT GTID SETTING...: the instance's my.cnf. Later lines win, so SETTINGs override everything.
 write_config() {
@@ -147,17 +119,8 @@ launch() {
     [ ! -f "$dir/error.log" ] || mark=$(wc -c <"$dir/error.log")
     # Of a server that was killed, whose number may still be taken: by what waits to be reaped, or by another program.
     rm -f "$dir/s.lock"
-    (
-        # Nothing of the caller's stays open in the server: not its pipes, not the lock's descriptor.
-        for fd in /proc/self/fd/*; do
-            fd=${fd##*/}
-            [ "$fd" -le 2 ] || eval "exec $fd>&-" 2>/dev/null || true
-        done
-        cd "$dir"
-        exec setsid "${SERVER[@]}" --defaults-file="$dir/my.cnf" </dev/null >>"$dir/console.log" 2>&1
-    ) &
-    pid=$!
-    echo "$pid" >"$dir/pid"
+    begin_process "$dir" "$dir/console.log" "${SERVER[@]}" --defaults-file="$dir/my.cnf"
+    pid=$BEGUN
     until "${CLIENT[@]}" -uroot -S "$dir/s" -e 'DO 1' >"$dir/client.log" 2>&1; do
         if [ ! -d "/proc/$pid" ] || [ $SECONDS -ge $deadline ]; then
             kill -9 "$pid" 2>/dev/null
@@ -194,30 +157,12 @@ start_locked() {
     die 3 "$KIND instance $name did not start (attempt $attempt)" "the whole log: $dir/error.log"
 }
 
-# end_server DIR SIGNAL: sends the signal to the server of DIR and waits until it is gone; after 60 s it is killed.
-end_server() {
-    local dir=$1 signal=$2 pid deadline=$((SECONDS + 60))
-    pid=$(live_pid "$dir") || {
-        rm -f "$dir/pid"
-        return 0
-    }
-    kill "-$signal" "$pid" 2>/dev/null || true
-    while live_pid "$dir" >/dev/null; do
-        if [ $SECONDS -ge $deadline ]; then
-            say "$KIND pid $pid did not end within 60 s of SIG$signal: killing it"
-            kill -9 "$pid" 2>/dev/null || true
-        fi
-        sleep 0.05
-    done
-    rm -f "$dir/pid"
-}
-
-stop_locked() { end_server "$(instance_dir "$1")" "$2"; }
+stop_locked() { end_process "$(instance_dir "$1")" "$2"; }
 
 remove_locked() {
     local dir
     dir=$(instance_dir "$1")
-    end_server "$dir" KILL
+    end_process "$dir" KILL
     rm -rf "$dir"
 }
 
@@ -244,14 +189,6 @@ describe() { # NAME text|json
     fi
 }
 
-# names: the instances of this kind, one a line.
-names() {
-    local dir
-    for dir in "$STATE/$KIND"-*/; do
-        [ ! -d "$dir" ] || basename "$dir" | sed "s/^$KIND-//"
-    done
-}
-
 status() {
     local name dir pid found=0
     for name in $(names); do
@@ -264,28 +201,13 @@ status() {
     [ $found = 1 ] || printf '%-8s no instance in %s\n' "$KIND" "$STATE"
 }
 
-valid_name() {
-    [[ $1 =~ ^[a-z0-9][a-z0-9_-]*$ ]] || die 2 "not an instance name: '$1'" "use a-z, 0-9, - and _"
+# valid_socket NAME: a name whose socket has a path that the kernel takes.
+valid_socket() {
     local socket
+    valid_name "$1"
     socket=$(instance_dir "$1")/s
     [ ${#socket} -le 107 ] || die 2 "the socket path is longer than the 107 bytes a socket may have: $socket" \
         "set LAKEHOUSE_STATE to a shorter folder"
-}
-
-require_instance() {
-    valid_name "$1"
-    [ -f "$(instance_dir "$1")/server.env" ] || die 3 "there is no $KIND instance '$1' in $STATE" "dev/$KIND start $1"
-}
-
-each() { # VERB-FUNCTION NAME|--all ARGS...: under the instance's lock
-    local run=$1 which=$2 name
-    shift 2
-    if [ "$which" = --all ]; then
-        for name in $(names); do locked "$STATE/.lock-$KIND-$name" 120 "$run" "$name" "$@"; done
-    else
-        valid_name "$which"
-        locked "$STATE/.lock-$KIND-$which" 120 "$run" "$which" "$@"
-    fi
 }
 
 server_main() {
@@ -299,7 +221,7 @@ server_main() {
     start)
         name=${1:-}
         [ $# = 0 ] || shift
-        valid_name "$name"
+        valid_socket "$name"
         while [ $# -gt 0 ]; do
             case $1 in
             --fresh) fresh=1 ;;

@@ -1,0 +1,57 @@
+# shellcheck shell=bash
+# Artifacts of Maven's repository, fetched by Apache Maven itself. Sourced after env.sh.
+#
+# Maven rather than a downloader of ours: it honours what the user has configured for it (mirrors, proxies, passwords in
+# ~/.m2/settings.xml), retries, and is in every distribution. What arrives is compared with the sums kept here. Its
+# own repository folder is a temporary one in the cache; nothing is written to ~/.m2.
+
+# maven WORK ARGUMENT...: runs Maven with its repository in WORK; its output is shown if it fails.
+maven() {
+    local work=$1 java
+    shift
+    "$REPO/dev/tools" maven >/dev/null || return
+    java=$("$REPO/dev/tools" java) || return
+    mkdir -p "$work"
+    JAVA_HOME=$java mvn -B -ntp -Dmaven.repo.local="$work/repository" -Daether.connector.http.retryHandler.count=5 "$@" \
+        >"$work/log" 2>&1 || {
+        grep '^\[ERROR\]' "$work/log" | head -n 12 >&2
+        return 1
+    }
+}
+
+# maven_jars DIR SUMS COORDINATE...: puts the jars of the artifacts (group:artifact:version) and of all they need at run
+# time into DIR, complete and with the sums of the file SUMS, or not at all.
+maven_jars() {
+    local dir=$1 sums=$2 work=$1.partial coordinate group artifact version
+    shift 2
+    rm -rf "$work"
+    mkdir -p "$work"
+    {
+        echo '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        echo '<groupId>local</groupId><artifactId>jars</artifactId><version>1</version><packaging>pom</packaging><dependencies>'
+        for coordinate; do
+            IFS=: read -r group artifact version <<<"$coordinate"
+            echo "<dependency><groupId>$group</groupId><artifactId>$artifact</artifactId><version>$version</version></dependency>"
+        done
+        echo '</dependencies></project>'
+    } >"$work/pom.xml"
+    maven "$work" -f "$work/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+        -DincludeScope=runtime -DoutputDirectory="$work/jars" ||
+        die 3 "Maven could not fetch $*" "check the network, and the mirrors in ~/.m2/settings.xml if there are any" \
+            "the whole log: $work/log"
+    maven_expect "$work/jars" "$sums"
+    rm -rf "$dir"
+    mv "$work/jars" "$dir"
+    rm -rf "$work"
+}
+
+# maven_expect FOLDER SUMS: are the files of FOLDER those of the list, no more and no others?
+maven_expect() {
+    local folder=$1 sums=$2
+    (cd "$folder" && sha256sum -- *) | LC_ALL=C sort -k 2 | diff "$sums" - >"$folder.difference" || {
+        cat "$folder.difference" >&2
+        die 3 "what Maven fetched is not what was expected (< expected, > fetched)" \
+            "the sums are in $sums; a mirror that changes files cannot be used"
+    }
+    rm -f "$folder.difference"
+}
