@@ -55,3 +55,17 @@ maven_expect() {
     }
     rm -f "$folder.difference"
 }
+
+# maven_file WORK SUM GROUP ARTIFACT VERSION TYPE: fetches one artifact into the folder WORK, which the caller removes, and
+# prints the path of the file there.
+maven_file() {
+    local work=$1 sum=$2 group=$3 artifact=$4 version=$5 type=$6 file
+    maven "$work" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get -Dtransitive=false \
+        "-Dartifact=$group:$artifact:$version:$type" ||
+        die 3 "Maven could not fetch $group:$artifact:$version" \
+            "check the network, and the mirrors in ~/.m2/settings.xml if there are any" "the whole log: $work/log"
+    file=$work/repository/${group//.//}/$artifact/$version/$artifact-$version.$type
+    [ "$(sha256sum <"$file")" = "$sum  -" ] || die 3 "$artifact-$version.$type is not what was expected" \
+        "its SHA-256 should be $sum; a mirror that changes files cannot be used"
+    printf '%s' "$file"
+}

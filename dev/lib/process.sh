@@ -57,6 +57,7 @@ begin_process() {
         exec setsid "$@" </dev/null >>"$log" 2>&1
     ) &
     BEGUN=$!
+    disown "$BEGUN" # or bash would tell of its end
     echo "$BEGUN" >"$dir/pid"
 }
 
