@@ -27,6 +27,8 @@ pub enum Progress {
     Barrier(Barrier),
     /// A table that the source had to stop.
     Stop(TableStop),
+    /// Who writes from here on: the newest run of the source. One that finds another's has been succeeded.
+    Run(String),
 }
 
 /// The key of a progress record.
@@ -65,6 +67,8 @@ pub enum ProgressKey {
         /// The table.
         table: TableId,
     },
+    /// The newest run.
+    Run,
 }
 
 /// A schema version and from where it holds.
@@ -159,6 +163,7 @@ impl Progress {
             Self::Mark(m) => ProgressKey::Mark { table: m.table.clone() },
             Self::Barrier(b) => ProgressKey::Barrier { table: b.table.clone(), number: b.number },
             Self::Stop(s) => ProgressKey::Stop { table: s.table.clone() },
+            Self::Run(_) => ProgressKey::Run,
         }
     }
 }

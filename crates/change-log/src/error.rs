@@ -26,9 +26,11 @@ pub enum ErrorKind {
     DiskFull,
     /// Another process has the log open.
     InUse,
-    /// The storage failed, or the servers could not be reached in time. Whether an append that ends so was kept is known only
-    /// when the log has been opened again or a new producer taken.
+    /// The storage failed. Whether an append that ends so was kept is known only when the log has been opened again.
     Io,
+    /// The log's servers cannot be reached, or do not answer in time; trying again may help. Whether an append that ends so was kept is
+    /// known only when a new producer has been taken.
+    Unavailable,
     /// The request can never succeed as it is: a bad topic name, a different specification, a batch that is too large.
     Invalid,
     /// Anything else.

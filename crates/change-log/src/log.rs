@@ -156,10 +156,10 @@ pub struct OffsetRange {
 ///   [`expiring`](Self::expiring) says what retention comes close to. Compacted topics keep the newest record of each key and need no release.
 /// - **Cancellation.** Dropping the future of any method but `append` and the changes of topics has no effect on the log. A dropped
 ///   append may be kept or not; the same holds for a dropped `create_topic`, `delete_topic` or `producer`.
-/// - **Errors.** They carry topic, partition and offset where there is one. Unless the kind is [`ErrorKind::Io`], an error of a change means
-///   that nothing of it was kept, and the log goes on. After `Io` the outcome is known when the log has been opened again, or a new
-///   [`producer`](Self::producer) taken.
-/// - **Timestamps.** A log may refuse a record from before 1970 or from more than an hour ahead of its clock, as Kafka does.
+/// - **Errors.** They carry topic, partition and offset where there is one. Unless the kind is [`ErrorKind::Io`] or
+///   [`ErrorKind::Unavailable`], an error of a change means that nothing of it was kept, and the log goes on. After those two the outcome is
+///   known when the log has been opened again, or a new [`producer`](Self::producer) taken.
+/// - **Timestamps.** They begin at 1. Kafka takes 0 for now, and refuses those before 1970 and more than an hour ahead of its clock.
 ///
 /// All methods may be called from many tasks at once, on a tokio runtime.
 #[async_trait]
@@ -241,7 +241,7 @@ pub trait Producer: Send {
     /// # Errors
     /// [`ErrorKind::Fenced`]: a newer producer has this id; [`ErrorKind::UnknownTopic`]; [`ErrorKind::UnexpectedOffset`]: the records would not be
     /// where [`Append::first_offset`] says; [`ErrorKind::Invalid`]: a record without a key for a compacted topic, or one that is
-    /// larger than the topic takes; [`ErrorKind::DiskFull`]: nothing was kept, try again when there is room; [`ErrorKind::Io`].
+    /// larger than the topic takes; [`ErrorKind::DiskFull`]: nothing was kept, try again when there is room; [`ErrorKind::Io`], [`ErrorKind::Unavailable`].
     async fn append(&mut self, transaction: Transaction) -> Result<Appended>;
 }
 

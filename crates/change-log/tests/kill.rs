@@ -26,10 +26,7 @@ async fn append_for_ever(dir: &Path) {
             for n in start.. {
                 // Transaction n has the records 3n, 3n+1, 3n+2.
                 let data = values((0..3).map(|i| format!("{} of producer {p}", n * 3 + i)));
-                let appends = vec![
-                    Append::new("data", p, data),
-                    Append::new("progress", p, values([n.to_string()])),
-                ];
+                let appends = vec![Append::new("data", p, data), Append::new("progress", p, values([n.to_string()]))];
                 producer.append(Transaction { appends }).await.unwrap();
                 println!("acknowledged {p} {n}");
             }

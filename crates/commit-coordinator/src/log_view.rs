@@ -58,8 +58,6 @@ pub struct Fetch<R> {
     pub bytes: usize,
     /// The read position after them.
     pub next: i64,
-    /// The high watermark, asked for no earlier than the read began.
-    pub high: i64,
 }
 
 /// A log as a worker reads it.
@@ -85,6 +83,10 @@ pub trait SpanLog: LogInspector {
         until: Option<i64>,
         max_bytes: usize,
     ) -> Result<Fetch<Self::Records>>;
+
+    /// The next offsets of these partitions (the high watermarks, undecided transactions included), in this order, asked for no earlier
+    /// than this call.
+    async fn next_offsets(&self, partitions: &[(&str, i32)]) -> Result<Vec<i64>>;
 
     /// Returns once there may be something to read at or after this offset. Cancel-safe.
     async fn wait(&self, topic: &str, partition: i32, from: i64) -> Result<()>;

@@ -139,7 +139,17 @@ struct Reading {
     /// When the open span began.
     opened: Option<Duration>,
     covered: Option<Covered>,
+    approached: Option<Approach>,
+    /// When it was last asked how far the lanes must come.
+    asked: Option<Duration>,
     retention_checked: Duration,
+}
+
+/// A position of the source that the lanes are coming to.
+struct Approach {
+    position: Covered,
+    /// Where each lane ended, asked for after the position was known: read so far, they hold all that lies before it.
+    ends: Vec<i64>,
 }
 
 /// How work from a checkpoint begins.
@@ -348,6 +358,8 @@ where
             facts: None,
             opened: None,
             covered: None,
+            approached: None,
+            asked: None,
             retention_checked: self.parts.environment.now(),
         }))
     }

@@ -142,19 +142,33 @@ impl Fenced {
     }
 
     /// Goes on where the predecessor stopped; returns also what it was followed by.
+    ///
+    /// The first thing that it writes is `run`, this process's name for itself: a predecessor that wakes up finds that it has been
+    /// succeeded, and what does not let us write is known before the source is read.
     pub(crate) async fn begin(
-        self,
+        mut self,
         encoder_config: EncoderConfig,
-    ) -> Result<(Capture, ProgressState, watch::Receiver<Captured>)> {
+        run: &str,
+        captured: watch::Sender<Captured>,
+    ) -> Result<(Capture, ProgressState)> {
+        let topic = self.router.progress_topic();
+        let run = Progress::Run(run.to_owned());
+        let records = progress_records(&[(run.key(), Some(run))])?;
+        let appended = self.producer.append(Transaction { appends: vec![Append::new(&topic, 0, records)] }).await?;
+        let mut progress_next = 0;
+        for (_, _, next) in appended.next_offsets {
+            progress_next = next;
+        }
+        let events = captured.borrow().events;
         let mut capture = Capture {
-            progress_next: self.log.offsets(&self.router.progress_topic(), 0).await?.next,
+            progress_next,
             router: self.router,
             encoder_config,
             producer: Some(self.producer),
             tables: HashMap::new(),
             topic_owner: HashMap::new(),
-            captured: watch::channel(Captured::default()).0,
-            draft: Captured { position: self.state.position.clone(), ..Captured::default() },
+            captured,
+            draft: Captured { position: self.state.position.clone(), events, ..Captured::default() },
             log: self.log,
         };
         for (table, progress) in self.state.tables.iter() {
@@ -170,8 +184,7 @@ impl Fenced {
         }
         capture.note_offsets();
         capture.captured.send_replace(capture.draft.clone());
-        let receiver = capture.captured.subscribe();
-        Ok((capture, self.state, receiver))
+        Ok((capture, self.state))
     }
 }
 
@@ -232,15 +245,24 @@ impl Capture {
             self.item(item, &mut draft).await?;
         }
         draft.say(Progress::Position(batch.position.clone()));
-        let mut appends: Vec<Append> = draft
-            .events
-            .into_iter()
-            .filter(|(_, builder)| !builder.is_empty())
-            .map(|(topic, builder)| Append::new(topic, 0, builder.finish()))
-            .collect();
+        // The progress names offsets of this very transaction: it is kept only if its records are there.
+        let marker = self.log.marker_offsets();
+        let mut appends = Vec::with_capacity(draft.events.len() + 1);
+        for (topic, builder) in draft.events.into_iter().filter(|(_, builder)| !builder.is_empty()) {
+            let known = self.topic_owner.get(&topic).and_then(|owner| self.tables.get_mut(owner));
+            let Some(known) = known else {
+                return Err(Error::new(
+                    ErrorKind::Other,
+                    format!("there are events for {topic}, which belongs to no table: a fault of ours"),
+                ));
+            };
+            let first = known.next - builder.len() as i64;
+            known.next += marker;
+            appends.push(Append::new(topic, 0, builder.finish()).at(first));
+        }
         let progress = progress_records(&draft.progress)?;
-        self.progress_next += draft.progress.len() as i64;
-        appends.push(Append::new(self.router.progress_topic(), 0, progress));
+        appends.push(Append::new(self.router.progress_topic(), 0, progress).at(self.progress_next));
+        self.progress_next += draft.progress.len() as i64 + marker;
         self.draft.position = Some(batch.position);
         self.draft.events += draft.count;
         self.note_offsets();
@@ -408,7 +430,8 @@ mod tests {
         let log: Arc<dyn ChangeLog> = Arc::new(MemoryLog::new());
         let fenced = Fenced::open(Arc::clone(&log), TopicRouter::new("shop")).await.unwrap();
         let encoder = EncoderConfig::new("shop", Connector::Mysql, Converter::Json { schemas: false }, "run".to_owned());
-        let (capture, _, _) = fenced.begin(encoder.with_profile(Profile::exact())).await.unwrap();
+        let captured = watch::Sender::new(Captured::default());
+        let (capture, _) = fenced.begin(encoder.with_profile(Profile::exact()), "run", captured).await.unwrap();
         let _successor = log.producer("cdc-source-shop").await.unwrap();
         let (_running, stop) = watch::channel(false);
         let batch = SourceBatch { items: Vec::new(), position: SourcePosition::default() };
@@ -443,7 +466,9 @@ mod tests {
         let config = EncoderConfig::new("p".to_owned(), Connector::Mysql, Converter::Json { schemas: false }, "run".to_owned())
             .with_profile(Profile::exact());
         let fenced = Fenced::open(Arc::clone(&log), TopicRouter::new("p")).await.unwrap();
-        let (capture, _, mut captured) = fenced.begin(config).await.unwrap();
+        let published = watch::Sender::new(Captured::default());
+        let mut captured = published.subscribe();
+        let (capture, _) = fenced.begin(config, "run", published).await.unwrap();
         let (at, mut asked) = mpsc::unbounded_channel();
         let (stop, stopping) = watch::channel(false);
         let running = tokio::spawn(capture.run(Asked { busy: 20, at }, stopping));

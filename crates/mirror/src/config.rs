@@ -1,6 +1,8 @@
 //! What can be set, from a file or through [`MirrorConfig`]'s fields.
 
 mod edit_distance;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod keys;
 mod secret;
 mod settings;
@@ -107,6 +109,14 @@ pub enum LogKind {
     Local(PathBuf),
     /// In memory: for tests and trials; a restart reads everything again (`type = "memory"`).
     Memory,
+    /// Topics of a Kafka cluster (`type = "kafka"`, `bootstrap.servers` and the client's own keys).
+    #[cfg(feature = "kafka")]
+    Kafka {
+        /// The cluster, and how topics are made there.
+        cluster: change_log::KafkaLogConfig,
+        /// Where a running mirror keeps its status for `lakehouse status` (`dir`).
+        status_dir: PathBuf,
+    },
 }
 
 /// The Iceberg side.
@@ -233,9 +243,14 @@ impl MirrorConfig {
         c.log.kind = match s.text(Log, "type").unwrap_or("local") {
             "local" => LogKind::Local(s.path(Log, "dir", "log")),
             "memory" => LogKind::Memory,
+            #[cfg(feature = "kafka")]
+            "kafka" => {
+                LogKind::Kafka { cluster: kafka::cluster(&s, &c.source.topic_prefix)?, status_dir: s.path(Log, "dir", "log") }
+            }
             other => {
+                let kafka = if cfg!(feature = "kafka") { ", \"kafka\" (with \"bootstrap.servers\")" } else { "" };
                 return Err(Error::configuration(format!(
-                    "[log] \"type\" = \"{other}\" is not there yet\n  → write \"local\" (segment files in \"dir\") or \"memory\""
+                    "[log] \"type\" = \"{other}\" cannot be used\n  → write \"local\" (segment files in \"dir\"){kafka} or \"memory\""
                 )));
             }
         };
@@ -471,6 +486,7 @@ mod tests {
     #[test]
     fn every_key_that_is_accepted_is_read() {
         let (code, _) = include_str!("config.rs").split_once("#[cfg(test)]").unwrap();
+        let code = format!("{code}{}", include_str!("config/kafka.rs"));
         let used = keys::KEYS.iter().filter(|k| k.treatment == keys::Treatment::Used);
         let unread: Vec<&str> = used.map(|k| k.name).filter(|name| !code.contains(&format!("\"{name}\""))).collect();
         assert_eq!(unread, Vec::<&str>::new());

@@ -46,6 +46,12 @@ impl Error {
         self
     }
 
+    /// True if it is that the log's servers are away, which passes.
+    pub(crate) fn is_log_away(&self) -> bool {
+        let log = self.source.as_deref().and_then(|source| source.downcast_ref::<change_log::Error>());
+        log.is_some_and(|e| e.kind() == change_log::ErrorKind::Unavailable)
+    }
+
     /// The kind, for deciding what to do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -89,8 +95,10 @@ impl From<change_log::Error> for Error {
     fn from(e: change_log::Error) -> Self {
         use change_log::ErrorKind as Kind;
         let kind = match e.kind() {
-            Kind::OffsetOutOfRange | Kind::UnknownTopic | Kind::Fenced | Kind::Corrupt => ErrorKind::Unsafe,
-            Kind::DiskFull | Kind::InUse | Kind::Io => ErrorKind::Unavailable,
+            Kind::OffsetOutOfRange | Kind::UnknownTopic | Kind::Fenced | Kind::UnexpectedOffset | Kind::Corrupt => {
+                ErrorKind::Unsafe
+            }
+            Kind::DiskFull | Kind::InUse | Kind::Io | Kind::Unavailable | Kind::Denied => ErrorKind::Unavailable,
             _ => ErrorKind::Other,
         };
         Self::new(kind, e.to_string()).with_source(e)

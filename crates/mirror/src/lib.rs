@@ -13,6 +13,7 @@ mod mirror;
 mod progress_topic;
 mod resnapshot;
 mod sink;
+mod source_half;
 mod status;
 mod supervisor;
 mod verify;

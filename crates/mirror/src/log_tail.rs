@@ -3,51 +3,77 @@
 use crate::capture::Captured;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress_topic::ProgressState;
+use crate::sink::ProgressFollower;
 use change_log::ChangeLog;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// How often it is looked where the log ends, at most.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Follows the progress topic of a log that something else writes.
 pub(crate) struct LogTail {
     log: Arc<dyn ChangeLog>,
-    topic: String,
-    state: ProgressState,
+    follower: ProgressFollower,
     captured: watch::Sender<Captured>,
 }
 
 impl LogTail {
-    /// Reads the progress topic; returns also what it says, and what the tail is followed by.
+    /// Reads the progress topic; returns also who follows it, and what the tail is followed by.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] if no source half has ever written to this log.
-    pub(crate) async fn open(log: Arc<dyn ChangeLog>, topic: String) -> Result<(Self, ProgressState, watch::Receiver<Captured>)> {
+    pub(crate) async fn open(
+        log: Arc<dyn ChangeLog>,
+        topic: String,
+    ) -> Result<(Self, ProgressFollower, watch::Receiver<Captured>)> {
         if log.topic(&topic).await?.is_none() {
             return Err(Error::new(
                 ErrorKind::Configuration,
-                format!("the log has no topic {topic}: no source has written to it\n  → check log dir and topic.prefix"),
+                format!(
+                    "the log has no topic {topic}: no source has written to it\n  → check where the log is, and topic.prefix"
+                ),
             ));
         }
-        let mut tail = Self { log, topic, state: ProgressState::default(), captured: watch::channel(Captured::default()).0 };
-        tail.advance().await?;
-        let (state, captured) = (tail.state.clone(), tail.captured.subscribe());
-        Ok((tail, state, captured))
+        let mut state = ProgressState::default();
+        state.advance(log.as_ref(), &topic).await?;
+        let follower = ProgressFollower::new(Arc::clone(&log), topic, state);
+        let tail = Self { log, follower: follower.clone(), captured: watch::Sender::new(Captured::default()) };
+        tail.look().await?;
+        let captured = tail.captured.subscribe();
+        Ok((tail, follower, captured))
     }
 
     /// Runs until it is asked to stop.
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<()> {
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) -> Result<()> {
+        let mut seen = self.follower.now().read_to;
         loop {
+            let more = async {
+                self.follower.wait_beyond(seen).await?;
+                self.follower.advance().await?;
+                self.look().await
+            };
+            let looked = tokio::select! {
+                looked = more => looked,
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            };
+            match looked {
+                Ok(()) => seen = self.follower.now().read_to,
+                Err(e) if e.is_log_away() => tracing::warn!(error = %e, "the log cannot be read; trying again"),
+                Err(e) => return Err(e),
+            }
             tokio::select! {
-                more = self.log.wait(&self.topic, 0, self.state.read_to) => more?,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             }
-            self.advance().await?;
         }
     }
 
-    async fn advance(&mut self) -> Result<()> {
-        self.state.advance(self.log.as_ref(), &self.topic).await?;
-        let mut seen = Captured { position: self.state.position.clone(), ..Captured::default() };
-        for (id, table) in self.state.tables.iter() {
+    async fn look(&self) -> Result<()> {
+        let state = self.follower.now();
+        let mut seen = Captured { position: state.position.clone(), ..Captured::default() };
+        for (id, table) in state.tables.iter() {
             seen.stops.extend(table.stop.clone());
             let Some(topic) = table.topic() else { continue };
             seen.next_offsets.insert(topic.to_owned(), self.log.offsets(topic, 0).await?.next);

@@ -1,19 +1,17 @@
 //! A mirror as one object: started from a configuration, watched, asked to stop.
 
-use crate::capture::{Captured, Fenced};
 use crate::clock::now_ms;
 use crate::config::{Halves, LogConfig, LogKind, MirrorConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log_tail::LogTail;
-use crate::progress_topic::ProgressState;
 use crate::sink::ProgressFollower;
+use crate::source_half::SourceHalf;
 use crate::status::{MirrorStatus, StatusFile, TablePhase, TableStatus};
 use crate::supervisor::Supervisor;
 use cdc_core::TopicRouter;
 use change_log::{ChangeLog, LocalLog, LocalLogConfig, MemoryLog};
-use debezium_format::{Connector, Converter, EncoderConfig, Profile};
 use iceberg_writer::{Catalog, CatalogConfig};
-use mysql_source::{MysqlSource, MysqlSourceConfig, ServerKind};
+use mysql_source::MysqlSourceConfig;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,19 +62,23 @@ impl Mirror {
         let source_config = config.source.to_mysql()?;
         let first_rows = config.source.snapshot_mode != "no_data";
         let status_file = StatusFile::of(&config.log.kind);
-        let log = open_log(&config).await?;
+        let log = open_log(&config.log).await?;
         let catalog = open_catalog(&config).await?;
-        let prefix = config.source.topic_prefix.clone();
-        let router = TopicRouter::new(&prefix);
+        let router = TopicRouter::new(&config.source.topic_prefix);
         let progress_topic = router.progress_topic();
         let halves = config.halves;
         let capture_stop = watch::channel(false).0;
-        let (capturing, state, captured) = if halves == Halves::Sink {
-            let (tail, state, captured) = LogTail::open(Arc::clone(&log), progress_topic.clone()).await?;
-            (tokio::spawn(tail.run(capture_stop.subscribe())), state, captured)
+        let (capturing, follower, captured) = if halves == Halves::Sink {
+            let (tail, follower, captured) = LogTail::open(Arc::clone(&log), progress_topic).await?;
+            (tokio::spawn(tail.run(capture_stop.subscribe())), follower, captured)
         } else {
-            match start_capture(&source_config, prefix, router, &log, &capture_stop).await {
-                Ok(started) => started,
+            let mut half = SourceHalf::new(source_config.clone(), router, Arc::clone(&log));
+            let captured = half.captured();
+            match half.begin().await {
+                Ok((begun, state)) => {
+                    let follower = ProgressFollower::new(Arc::clone(&log), progress_topic, state);
+                    (tokio::spawn(half.run(begun, capture_stop.subscribe())), follower, captured)
+                }
                 Err(e) => {
                     // The next start, which may come at once, finds it at rest.
                     catalog.close().await;
@@ -88,7 +90,6 @@ impl Mirror {
         let (stop, stopping) = watch::channel(false);
         let (status, status_seen) = watch::channel(MirrorStatus::default());
         let (end, ended) = watch::channel(None);
-        let follower = ProgressFollower::new(Arc::clone(&log), progress_topic, state);
         let supervisor = Supervisor {
             config,
             log,
@@ -216,37 +217,13 @@ impl Mirror {
     }
 }
 
-/// Connects the source and begins to write what it says, behind what a predecessor left.
-async fn start_capture(
-    source_config: &MysqlSourceConfig,
-    prefix: String,
-    router: TopicRouter,
-    log: &Arc<dyn ChangeLog>,
-    stop: &watch::Sender<bool>,
-) -> Result<(JoinHandle<Result<()>>, ProgressState, watch::Receiver<Captured>)> {
-    let fenced = Fenced::open(Arc::clone(log), router).await?;
-    let source = MysqlSource::start(source_config.clone(), fenced.state.recovered()).await?;
-    let connector = match source.server().kind {
-        ServerKind::Mysql => Connector::Mysql,
-        ServerKind::Mariadb => Connector::Mariadb,
-        other => {
-            return Err(Error::new(
-                ErrorKind::Other,
-                format!("a server of the kind {other:?} cannot be mirrored by this version"),
-            ));
-        }
-    };
-    let run_id = uuid::Uuid::now_v7().to_string();
-    let encoder =
-        EncoderConfig::new(prefix, connector, Converter::Json { schemas: false }, run_id).with_profile(Profile::exact());
-    let (capture, state, captured) = fenced.begin(encoder).await?;
-    Ok((tokio::spawn(capture.run(source, stop.subscribe())), state, captured))
-}
-
-async fn open_log(config: &MirrorConfig) -> Result<Arc<dyn ChangeLog>> {
-    Ok(match &config.log.kind {
+/// The log that the configuration names.
+pub(crate) async fn open_log(config: &LogConfig) -> Result<Arc<dyn ChangeLog>> {
+    Ok(match &config.kind {
         LogKind::Memory => Arc::new(MemoryLog::new()),
-        LogKind::Local(dir) => Arc::new(LocalLog::open(dir, config.log.to_local()).await?),
+        LogKind::Local(dir) => Arc::new(LocalLog::open(dir, config.to_local()).await?),
+        #[cfg(feature = "kafka")]
+        LogKind::Kafka { cluster, .. } => Arc::new(change_log::KafkaLog::open(cluster.clone()).await?),
     })
 }
 

@@ -44,6 +44,8 @@ impl TableProgress {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ProgressState {
     pub(crate) position: Option<SourcePosition>,
+    /// The run of the source that wrote last.
+    pub(crate) run: Option<String>,
     /// Shared by the copies that are handed out: most records move the position alone.
     pub(crate) tables: Arc<BTreeMap<TableId, TableProgress>>,
     /// Records before this offset are in.
@@ -51,7 +53,8 @@ pub(crate) struct ProgressState {
 }
 
 impl ProgressState {
-    /// Reads what is new in the topic, up to its end at the time of the call. True if there was something.
+    /// Reads what is new in the topic, up to its end at the time of the call: what is not decided there is waited for. True if there was
+    /// something.
     pub(crate) async fn advance(&mut self, log: &dyn ChangeLog, topic: &str) -> Result<bool> {
         let range = log.offsets(topic, 0).await?;
         self.read_to = self.read_to.max(range.first);
@@ -62,7 +65,7 @@ impl ProgressState {
                 self.apply(&record, topic)?;
             }
             if fetched.next_offset <= self.read_to {
-                break;
+                log.wait(topic, 0, self.read_to).await?;
             }
             self.read_to = fetched.next_offset;
         }
@@ -86,6 +89,7 @@ impl ProgressState {
         };
         match serde_json::from_slice(value).map_err(malformed)? {
             Progress::Position(position) => self.position = Some(position),
+            Progress::Run(run) => self.run = Some(run),
             Progress::Schema(version) => {
                 self.table(&version.schema.table).schemas.insert(version.schema.version, version);
             }
@@ -128,6 +132,7 @@ impl ProgressState {
             ProgressKey::Stop { table } => self.table(table).stop = None,
             ProgressKey::Mark { table } => self.table(table).mark = None,
             ProgressKey::Generation { table } => self.table(table).generation = None,
+            ProgressKey::Run => self.run = None,
             _ => self.position = None,
         }
     }

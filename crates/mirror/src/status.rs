@@ -127,6 +127,8 @@ impl StatusFile {
     pub(crate) fn of(log: &LogKind) -> Option<Self> {
         match log {
             LogKind::Local(dir) => Some(Self(dir.join("status.json"))),
+            #[cfg(feature = "kafka")]
+            LogKind::Kafka { status_dir, .. } => Some(Self(status_dir.join("status.json"))),
             LogKind::Memory => None,
         }
     }
@@ -136,7 +138,10 @@ impl StatusFile {
         let text =
             serde_json::to_vec(status).map_err(|e| Error::new(ErrorKind::Other, format!("cannot write the status: {e}")))?;
         let draft = self.0.with_extension("json.tmp");
-        std::fs::write(&draft, text)
+        let folder = self.0.parent().filter(|folder| !folder.exists());
+        folder
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(&draft, text))
             .and_then(|()| std::fs::rename(&draft, &self.0))
             .map_err(|e| Error::new(ErrorKind::Unavailable, format!("cannot write {}: {e}", self.0.display())).with_source(e))
     }

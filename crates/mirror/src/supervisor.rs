@@ -95,9 +95,17 @@ impl Supervisor {
                 }
                 () = async { drop(stopping.wait_for(|stop| *stop).await) } => return Ok(()),
                 more = follower.wait_beyond(seen) => {
-                    more?;
-                    self.follower.advance().await?;
-                    self.start_tables().await?;
+                    let begun = match more {
+                        Ok(()) => self.begin_tables().await,
+                        Err(e) => Err(e),
+                    };
+                    match begun {
+                        Err(e) if e.is_log_away() => {
+                            tracing::warn!(error = %e, "the log cannot be read; trying again");
+                            tokio::time::sleep(STATUS_EVERY).await;
+                        }
+                        begun => begun?,
+                    }
                 }
                 _ = tick.tick() => {
                     self.publish();
@@ -115,14 +123,19 @@ impl Supervisor {
         }
     }
 
+    /// Starts the tables that the progress topic tells of.
+    async fn begin_tables(&mut self) -> Result<()> {
+        self.follower.advance().await?;
+        self.start_tables().await
+    }
+
     /// Waits until the tables have all that is in the log, or have stopped.
     async fn drain(&mut self) -> Result<()> {
         let mut stopping = self.stopping.clone();
         let mut tick = tokio::time::interval(STATUS_EVERY);
         loop {
             // Its last words may be of a table that has not begun yet.
-            self.follower.advance().await?;
-            self.start_tables().await?;
+            self.begin_tables().await?;
             self.publish();
             let drained = self.status.borrow().tables.values().all(|t| t.is_current() || t.stopped.is_some());
             if drained {

@@ -10,7 +10,7 @@ pub async fn records_come_back_as_they_were_appended(factory: &dyn LogFactory) {
     let two = b.headers(&[("a", b"1"), ("a", b""), ("\u{e9}", &[0, 255])]).unwrap();
     let one_header = b.headers(&[("__debezium.newkey", b"{}")]).unwrap();
     b.push(Some(b"k"), Some(b"v"), HeaderSet::NONE, 1_700_000_000_123).unwrap();
-    b.push(None, Some(b""), two, 0).unwrap();
+    b.push(None, Some(b""), two, 7).unwrap();
     b.push(Some(b""), None, two, 1_700_000_000_122).unwrap();
     b.push(None, None, one_header, 1).unwrap();
     let start = b.arena().len();
@@ -18,20 +18,20 @@ pub async fn records_come_back_as_they_were_appended(factory: &dyn LogFactory) {
     let middle = b.arena().len();
     b.arena().extend_from_slice(b"value in place");
     let end = b.arena().len();
-    b.commit(Some(start..middle), Some(middle..end), one_header, 0).unwrap();
-    b.commit(Some(start..middle), None, HeaderSet::NONE, 0).unwrap();
-    b.push(Some(b"after"), Some(&[0, 159, 255]), two, 0).unwrap();
+    b.commit(Some(start..middle), Some(middle..end), one_header, 8).unwrap();
+    b.commit(Some(start..middle), None, HeaderSet::NONE, 8).unwrap();
+    b.push(Some(b"after"), Some(&[0, 159, 255]), two, 8).unwrap();
     let h = |pairs: &[(&str, &[u8])]| pairs.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect::<Vec<_>>();
     let (two, one_header) = (h(&[("a", b"1"), ("a", b""), ("\u{e9}", &[0, 255])]), h(&[("__debezium.newkey", b"{}")]));
     let bytes = |b: &[u8]| Some(b.to_vec());
     let expected = vec![
         (0, bytes(b"k"), bytes(b"v"), 1_700_000_000_123, vec![]),
-        (1, None, bytes(b""), 0, two.clone()),
+        (1, None, bytes(b""), 7, two.clone()),
         (2, bytes(b""), None, 1_700_000_000_122, two.clone()),
         (3, None, None, 1, one_header.clone()),
-        (4, bytes(b"shared key"), bytes(b"value in place"), 0, one_header),
-        (5, bytes(b"shared key"), None, 0, vec![]),
-        (6, bytes(b"after"), bytes(&[0, 159, 255]), 0, two),
+        (4, bytes(b"shared key"), bytes(b"value in place"), 8, one_header),
+        (5, bytes(b"shared key"), None, 8, vec![]),
+        (6, bytes(b"after"), bytes(&[0, 159, 255]), 8, two),
     ];
     assert_eq!(b.len(), 7);
     producer.append(one(&name, 0, b.finish())).await.unwrap();
@@ -105,7 +105,11 @@ pub async fn a_read_takes_at_least_one_record_and_not_many_more_than_its_limit(f
         let bytes: usize = fetched.records.iter().filter_map(|r| r.value).map(<[u8]>::len).sum();
         assert!((1000..=max_bytes).contains(&bytes), "{bytes} bytes for a limit of {max_bytes}");
         let last = fetched.records.iter().last().unwrap().offset;
-        assert!((last + 1..=last + 1 + log.marker_offsets()).contains(&fetched.next_offset), "{last}, then {}", fetched.next_offset);
+        assert!(
+            (last + 1..=last + 1 + log.marker_offsets()).contains(&fetched.next_offset),
+            "{last}, then {}",
+            fetched.next_offset
+        );
     }
     assert_eq!(read_all(log.as_ref(), &name, 0, 0, usize::MAX).await.len(), 100);
 }
@@ -154,7 +158,7 @@ pub async fn a_record_of_megabytes_and_a_million_small_ones_come_back(factory: &
 }
 
 async fn check_large_and_small(log: &dyn ChangeLog, name: &str, large: &[u8], records: i64) {
-    let (mut from, mut expected, mut offset) = (0, 0, -1);
+    let (mut from, mut expected, mut offset) = (0, 0_i64, -1);
     loop {
         let fetched = log.read(name, 0, from, 1 << 20).await.unwrap();
         for r in &fetched.records {
@@ -217,8 +221,11 @@ pub async fn a_compacted_topic_keeps_the_newest_record_of_each_key_at_its_offset
         by_key.into_iter().map(|(k, (o, v))| (k, o, v)).collect::<Vec<_>>()
     };
     let at = |n: i64| n * (1 + log.marker_offsets());
-    let expected =
-        vec![(b"a".to_vec(), at(2), Some(b"3".to_vec())), (b"b".to_vec(), at(4), None), (b"c".to_vec(), at(3), Some(b"4".to_vec()))];
+    let expected = vec![
+        (b"a".to_vec(), at(2), Some(b"3".to_vec())),
+        (b"b".to_vec(), at(4), None),
+        (b"c".to_vec(), at(3), Some(b"4".to_vec())),
+    ];
     let (from_b, next) = (at(4), at(5));
     for max_bytes in [1 << 20, 1] {
         assert_eq!(newest(read_all(log.as_ref(), &name, 0, 0, max_bytes).await), expected);

@@ -70,10 +70,7 @@ pub async fn a_transaction_with_one_wrong_part_leaves_nothing(factory: &dyn LogF
     let mut producer = log.producer(&good).await.unwrap();
     for (wrong, partition) in [("conformance.nowhere", 0), (good.as_str(), 1), (good.as_str(), -1)] {
         let transaction = Transaction {
-            appends: vec![
-                Append::new(good.clone(), 0, values(["x"])),
-                Append::new(wrong.to_owned(), partition, values(["y"])),
-            ],
+            appends: vec![Append::new(good.clone(), 0, values(["x"])), Append::new(wrong.to_owned(), partition, values(["y"]))],
         };
         refused(producer.append(transaction).await, ErrorKind::UnknownTopic);
         assert_eq!(log.offsets(&good, 0).await.unwrap().next, 0);

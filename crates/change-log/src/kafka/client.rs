@@ -28,16 +28,17 @@ impl Context {
 
     /// The error of this code while `doing` something, with what the connections said.
     pub(super) fn failure(&self, doing: &str, code: Code) -> Error {
-        let trouble = self.trouble().filter(|_| kind_of(code) == ErrorKind::Io);
+        let trouble = self.trouble().filter(|_| kind_of(code) == ErrorKind::Unavailable);
         // A wrong password shows on the connections only; the question itself runs into its time limit.
-        let kind = trouble.as_ref().map(|t| kind_of(t.code)).filter(|kind| *kind == ErrorKind::Denied).unwrap_or_else(|| kind_of(code));
+        let kind =
+            trouble.as_ref().map(|t| kind_of(t.code)).filter(|kind| *kind == ErrorKind::Denied).unwrap_or_else(|| kind_of(code));
         let why = match &trouble {
             Some(trouble) => format!("{code}; the connections say: {}", trouble.reason),
             None => code.to_string(),
         };
         let next = match kind {
             ErrorKind::Denied => "check the credentials, and what this user may do in the cluster",
-            ErrorKind::Io => "check that the servers of bootstrap.servers are up and reached from here",
+            ErrorKind::Unavailable => "check that the servers of bootstrap.servers are up and reached from here",
             ErrorKind::Fenced => "stop this one, and read the progress again before appending",
             ErrorKind::Invalid => "the cluster refuses it as it is",
             _ => "look into the cluster's own log",
@@ -77,7 +78,7 @@ pub(super) fn kind_of(code: Code) -> ErrorKind {
         | Code::PolicyViolation
         | Code::InvalidTimestamp
         | Code::InvalidRecord => ErrorKind::Invalid,
-        _ => ErrorKind::Io,
+        _ => ErrorKind::Unavailable,
     }
 }
 

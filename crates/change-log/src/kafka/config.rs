@@ -8,7 +8,7 @@ use std::time::Duration;
 ///
 /// Settings of the client are those of librdkafka; [`set`](Self::set) takes them by name. `Debug` shows their names and hides their values,
 /// except for the servers.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaLogConfig {
     bootstrap_servers: String,
     client: BTreeMap<String, String>,
@@ -103,7 +103,8 @@ impl KafkaLogConfig {
             .set("enable.partition.eof", "true")
             .set("allow.auto.create.topics", "false")
             .set("check.crcs", "true")
-            .set("fetch.wait.max.ms", "500")
+            // A partition that is added or sought waits for the fetch that is under way.
+            .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "100")
             .set("queued.min.messages", "1000000")
             .set("queued.max.messages.kbytes", kilobytes.to_string())

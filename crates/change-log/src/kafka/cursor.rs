@@ -8,7 +8,9 @@ use crate::builder::RecordsBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Fetched;
 use crate::records::Records;
+use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
@@ -33,8 +35,10 @@ pub(super) struct Cursor {
 /// Where a cursor is.
 #[derive(Default)]
 pub(super) struct State {
-    /// What librdkafka has fetched; none before the first read, and after an error.
-    pub(super) queue: Option<PartitionQueue>,
+    /// What librdkafka has fetched; none before the first read.
+    queue: Option<PartitionQueue>,
+    /// The queue goes on at `next`; not so before the first read, and after an error.
+    placed: bool,
     /// Taken from the queue and not read yet.
     ahead: VecDeque<Block>,
     /// Offset from which the queue goes on, behind `ahead`.
@@ -60,7 +64,8 @@ impl Cursor {
         let mut something = false;
         while state.ahead_bytes() < BLOCK_BYTES {
             let Some(queue) = &state.queue else { break };
-            let mut filling = Filling { builder: RecordsBuilder::new(), next: state.next, ended: state.ended, headers: state.headers };
+            let mut filling =
+                Filling { builder: RecordsBuilder::new(), next: state.next, ended: state.ended, headers: state.headers };
             let taken = queue.take(TAKE, |event| match event {
                 Event::Record(message) => filling.record(self, &message),
                 Event::End(at) => {
@@ -79,8 +84,7 @@ impl Cursor {
             let taken = match taken {
                 Ok(taken) => taken,
                 Err(e) => {
-                    // The next read begins anew, from where it says.
-                    state.queue = None;
+                    state.displace();
                     return Err(e);
                 }
             };
@@ -112,7 +116,7 @@ impl Cursor {
 impl State {
     /// True if a read from here goes on with what was read or fetched ahead.
     pub(super) fn is_at(&self, from: i64) -> bool {
-        self.queue.is_some() && (self.first_ahead()..=self.next).contains(&from)
+        self.placed && (self.first_ahead()..=self.next).contains(&from)
     }
 
     fn first_ahead(&self) -> i64 {
@@ -123,22 +127,26 @@ impl State {
         self.ahead.iter().map(Block::encoded_len).sum()
     }
 
-    /// Begins at this offset with a queue that does.
-    pub(super) fn begin(&mut self, queue: PartitionQueue, from: i64, headers: bool) {
-        *self = Self { queue: Some(queue), next: from, headers, ..Self::default() };
+    /// True once it was somewhere, and nothing has gone wrong since.
+    pub(super) fn is_placed(&self) -> bool {
+        self.placed
     }
 
-    /// The same queue, from another offset.
-    pub(super) fn moved(&mut self, from: i64) {
-        (self.next, self.ended) = (from, false);
+    /// The next read begins anew, from where it says.
+    pub(super) fn displace(&mut self) {
+        self.placed = false;
         self.ahead.clear();
     }
 
-    /// What there is from here on, if there is something, or if it is known that there is nothing. What lies before `from` is let go of.
-    pub(super) fn read(&mut self, from: i64, max_bytes: usize) -> Option<Fetched> {
+    /// Lets go of what lies before this offset, which makes room for what the queue has.
+    pub(super) fn pass(&mut self, from: i64) {
         while self.ahead.front().is_some_and(|block| block.next_offset() <= from) {
             self.ahead.pop_front();
         }
+    }
+
+    /// What there is from here on, if there is something, or if it is known that there is nothing.
+    pub(super) fn read(&self, from: i64, max_bytes: usize) -> Option<Fetched> {
         let picked = pick(self.ahead.iter(), from, max_bytes);
         let last = self.ahead.back().map_or(from, Block::next_offset);
         // Behind the last record there may be offsets without any: they are passed over with it.
@@ -188,18 +196,23 @@ impl Filling {
     }
 }
 
-/// Splits the partition's queue off and assigns the reader to it, from this offset on.
-pub(super) fn assign(reader: &Arc<Reader>, cursor: &Cursor, from: i64) -> Result<PartitionQueue> {
-    use rdkafka::consumer::Consumer;
+/// Has the reader fetch the partition from this offset on, and not from where it was.
+pub(super) fn assign(reader: &Arc<Reader>, cursor: &Cursor, state: &mut State, from: i64, headers: bool) -> Result<()> {
     let (topic, partition) = (cursor.topic.as_str(), cursor.partition);
     let wrap = |e| reader.context().wrap(&format!("cannot read {topic}/{partition}"), e).at_partition(topic, partition);
-    let queue = PartitionQueue::split(reader, topic, partition, Arc::clone(&cursor.filled))
-        .ok_or_else(|| Error::unknown_topic(topic).at_partition(topic, partition))?;
-    let mut list = rdkafka::TopicPartitionList::with_capacity(1);
+    let queue = match state.queue.take() {
+        Some(queue) => queue,
+        // Before the first record can come, so that none goes elsewhere.
+        None => PartitionQueue::split(reader, topic, partition, Arc::clone(&cursor.filled))
+            .ok_or_else(|| Error::unknown_topic(topic).at_partition(topic, partition))?,
+    };
+    *state = State { queue: Some(queue), ..State::default() };
+    let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition(topic, partition);
-    // Of an assignment that an error ended; it is no error if there is none.
+    // No error if it is not assigned. What was fetched from the old place librdkafka drops.
     reader.incremental_unassign(&list).ok();
-    list.set_partition_offset(topic, partition, rdkafka::Offset::Offset(from)).map_err(wrap)?;
+    list.set_partition_offset(topic, partition, Offset::Offset(from)).map_err(wrap)?;
     reader.incremental_assign(&list).map_err(wrap)?;
-    Ok(queue)
+    (state.next, state.headers, state.placed) = (from, headers, true);
+    Ok(())
 }

@@ -27,6 +27,10 @@ use topics::Topic;
 
 /// How often releases go to the consumer group.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// How soon a question is asked again that a broker could not answer.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long it is believed what retention comes close to: that is half of the retention away.
+const EXPIRING_FOR: Duration = Duration::from_secs(30);
 /// A wait whose cursor is elsewhere asks the cluster so often.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 /// And one that has heard nothing for so long looks whether its topic is still there.
@@ -53,6 +57,7 @@ struct Shared {
     topics: Mutex<HashMap<String, Topic>>,
     cursors: Mutex<HashMap<(String, i32), Arc<Cursor>>>,
     released: Mutex<HashMap<(String, i32), i64>>,
+    expiring: Mutex<HashMap<(String, i32), (Instant, i64)>>,
     /// A record came where none should: reads would miss it.
     stray: AtomicBool,
 }
@@ -77,6 +82,7 @@ impl Shared {
     fn forget(&self, name: &str) {
         self.topics().remove(name);
         lock(&self.released).retain(|(topic, _), _| topic != name);
+        lock(&self.expiring).retain(|(topic, _), _| topic != name);
         lock(&self.cursors).retain(|(topic, _), cursor| {
             if topic == name {
                 cursor.filled.notify_waiters();
@@ -114,7 +120,7 @@ impl KafkaLog {
     /// Connects to the cluster.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if a property of the client is not one; [`ErrorKind::Io`] if no broker answers in time;
+    /// [`ErrorKind::Invalid`] if a property of the client is not one; [`ErrorKind::Unavailable`] if no broker answers in time;
     /// [`ErrorKind::Denied`] if they do not let this client in.
     pub async fn open(config: KafkaLogConfig) -> Result<Self> {
         config.check()?;
@@ -142,14 +148,14 @@ impl KafkaLog {
             topics: Mutex::default(),
             cursors: Mutex::default(),
             released: Mutex::default(),
+            expiring: Mutex::default(),
             stray: AtomicBool::new(false),
         });
         let serving = Arc::downgrade(&shared);
         let reader = Arc::clone(&shared.reader);
-        std::thread::Builder::new()
-            .name("kafka-log".to_owned())
-            .spawn(move || serve(&reader, &serving))
-            .map_err(|e| Error::new(ErrorKind::Io, format!("a thread for the Kafka client cannot be started: {e}")).with_source(e))?;
+        std::thread::Builder::new().name("kafka-log".to_owned()).spawn(move || serve(&reader, &serving)).map_err(|e| {
+            Error::new(ErrorKind::Io, format!("a thread for the Kafka client cannot be started: {e}")).with_source(e)
+        })?;
         Ok(Self { shared })
     }
 
@@ -164,24 +170,31 @@ impl KafkaLog {
             let partitions = self.known_topic(topic).await?.info.partitions;
             return Err(Error::unknown_partition(topic, partition, usize::try_from(partitions).unwrap_or(0)));
         }
-        let (shared, name) = (self.shared.clone(), topic.to_owned());
-        let timeout = shared.config.request_timeout;
-        let answer = self.blocking(move || match committed {
-            true => shared.reader.fetch_watermarks(&name, partition, timeout),
-            false => shared.admin.inner().fetch_watermarks(&name, partition, timeout),
-        });
-        match answer.await? {
-            Ok((first, next)) => Ok(OffsetRange { first, next }),
-            Err(e) => {
-                let error = self.shared.admin.inner().context().wrap(&format!("cannot ask for the offsets of {topic}/{partition}"), e);
-                if error.kind() != ErrorKind::UnknownTopic {
-                    return Err(error.at_partition(topic, partition));
-                }
-                match self.find_topic(topic).await? {
-                    None => Err(Error::unknown_topic(topic)),
-                    Some(t) => Err(Error::unknown_partition(topic, partition, usize::try_from(t.info.partitions).unwrap_or(0))),
+        let timeout = self.shared.config.request_timeout;
+        let deadline = Instant::now() + timeout;
+        loop {
+            let (shared, name) = (self.shared.clone(), topic.to_owned());
+            let answer = self.blocking(move || match committed {
+                true => shared.reader.fetch_watermarks(&name, partition, timeout),
+                false => shared.admin.inner().fetch_watermarks(&name, partition, timeout),
+            });
+            let e = match answer.await? {
+                Ok((first, next)) => return Ok(OffsetRange { first, next }),
+                Err(e) => e,
+            };
+            let error =
+                self.shared.admin.inner().context().wrap(&format!("cannot ask for the offsets of {topic}/{partition}"), e);
+            if error.kind() == ErrorKind::UnknownTopic {
+                let partitions = self.find_topic(topic).await?.ok_or_else(|| Error::unknown_topic(topic))?.info.partitions;
+                if partition >= partitions {
+                    return Err(Error::unknown_partition(topic, partition, usize::try_from(partitions).unwrap_or(0)));
                 }
             }
+            // Its leader is elsewhere now, or not known yet: the brokers hear of it one after the other.
+            if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::UnknownTopic) || Instant::now() >= deadline {
+                return Err(error.at_partition(topic, partition));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
@@ -197,9 +210,32 @@ impl KafkaLog {
         if from < range.first || from > range.next {
             return Err(Error::out_of_range(topic, partition, from, range.first, range.next));
         }
-        let queue = assign(&self.shared.reader, cursor, from)?;
-        state.begin(queue, from, self.shared.config.read_headers);
-        Ok(())
+        assign(&self.shared.reader, cursor, state, from, self.shared.config.read_headers)
+    }
+
+    /// The first record that is younger than half of the retention.
+    async fn ask_expiring(&self, topic: &str, partition: i32) -> Result<i64> {
+        let settings = self.known_topic(topic).await?;
+        let range = self.watermarks(topic, partition, false).await?;
+        if settings.goes_by_size {
+            return Ok(range.next);
+        }
+        let Some(retention) = settings.retention_ms else { return Ok(range.first) };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+        let before = now.saturating_sub(retention / 2);
+        let (shared, name) = (self.shared.clone(), topic.to_owned());
+        let timeout = shared.config.request_timeout;
+        let answer = self.blocking(move || {
+            let mut times = TopicPartitionList::with_capacity(1);
+            times.add_partition_offset(&name, partition, Offset::Offset(before))?;
+            shared.reader.offsets_for_times(times, timeout)
+        });
+        let doing = format!("cannot ask for the old records of {topic}/{partition}");
+        let found = answer.await?.map_err(|e| self.shared.reader.context().wrap(&doing, e).at_partition(topic, partition))?;
+        match found.elements().first().map(|e| e.offset()) {
+            Some(Offset::Offset(offset)) => Ok(offset.max(range.first)),
+            _ => Ok(range.next),
+        }
     }
 
     fn check_stray(&self) -> Result<()> {
@@ -273,6 +309,7 @@ impl ChangeLog for KafkaLog {
         let cursor = self.shared.cursor(topic, partition);
         let mut state = cursor.state.lock().await;
         self.place(&cursor, &mut state, from).await?;
+        state.pass(from);
         let deadline = tokio::time::Instant::now() + self.shared.config.request_timeout;
         loop {
             let filled = cursor.filled.notified();
@@ -285,10 +322,12 @@ impl ChangeLog for KafkaLog {
             }
             // What is there is on its way, or the word that there is nothing.
             if tokio::time::timeout_at(deadline, filled).await.is_err() {
-                state.queue = None;
+                state.displace();
                 let context = self.shared.reader.context();
                 let doing = format!("cannot read {topic}/{partition} at offset {from}");
-                return Err(context.failure(&doing, rdkafka::error::RDKafkaErrorCode::OperationTimedOut).at_partition(topic, partition));
+                return Err(context
+                    .failure(&doing, rdkafka::error::RDKafkaErrorCode::OperationTimedOut)
+                    .at_partition(topic, partition));
             }
         }
     }
@@ -306,7 +345,7 @@ impl ChangeLog for KafkaLog {
             filled.as_mut().enable();
             let elsewhere = {
                 let mut state = cursor.state.lock().await;
-                if state.queue.is_none() {
+                if !state.is_placed() {
                     let range = self.watermarks(topic, partition, false).await?;
                     self.place(&cursor, &mut state, beyond.clamp(range.first, range.next)).await?;
                 }
@@ -354,27 +393,14 @@ impl ChangeLog for KafkaLog {
     }
 
     async fn expiring(&self, topic: &str, partition: i32) -> Result<i64> {
-        let settings = self.known_topic(topic).await?;
-        let range = self.watermarks(topic, partition, false).await?;
-        if settings.goes_by_size {
-            return Ok(range.next);
+        let key = (topic.to_owned(), partition);
+        let known = lock(&self.shared.expiring).get(&key).copied().filter(|(asked, _)| asked.elapsed() < EXPIRING_FOR);
+        if let Some((_, offset)) = known {
+            return Ok(offset);
         }
-        let Some(retention) = settings.retention_ms else { return Ok(range.first) };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-        let before = now.saturating_sub(retention / 2);
-        let (shared, name) = (self.shared.clone(), topic.to_owned());
-        let timeout = shared.config.request_timeout;
-        let answer = self.blocking(move || {
-            let mut times = TopicPartitionList::with_capacity(1);
-            times.add_partition_offset(&name, partition, Offset::Offset(before))?;
-            shared.reader.offsets_for_times(times, timeout)
-        });
-        let doing = format!("cannot ask for the old records of {topic}/{partition}");
-        let found = answer.await?.map_err(|e| self.shared.reader.context().wrap(&doing, e).at_partition(topic, partition))?;
-        match found.elements().first().map(|e| e.offset()) {
-            Some(Offset::Offset(offset)) => Ok(offset.max(range.first)),
-            _ => Ok(range.next),
-        }
+        let offset = self.ask_expiring(topic, partition).await?;
+        lock(&self.shared.expiring).insert(key, (Instant::now(), offset));
+        Ok(offset)
     }
 
     fn marker_offsets(&self) -> i64 {

@@ -29,6 +29,9 @@ pub(super) struct KafkaProducer {
 
 struct Inner {
     producer: Transactional,
+    /// When its transaction began, and how long it may take.
+    began: Instant,
+    allowed: Duration,
     /// Why it cannot append any more.
     broken: Option<(ErrorKind, String)>,
 }
@@ -97,12 +100,15 @@ impl KafkaProducer {
         let doing = format!("cannot take over as the producer {id}");
         let opened = log.blocking(move || {
             let reports = Reports::default();
-            let producer = Transactional::from_config_and_context(&config, reports.clone()).map_err(|e| reports.context.wrap(&doing, e))?;
+            let producer =
+                Transactional::from_config_and_context(&config, reports.clone()).map_err(|e| reports.context.wrap(&doing, e))?;
             producer.init_transactions(timeout).map_err(|e| reports.context.wrap(&doing, e))?;
             Ok::<_, Error>(producer)
         });
         let producer = opened.await??;
-        Ok(Self { log, id: id.to_owned(), inner: Arc::new(Mutex::new(Inner { producer, broken: None })) })
+        let allowed = log.shared.config.transaction_timeout;
+        let inner = Inner { producer, began: Instant::now(), allowed, broken: None };
+        Ok(Self { log, id: id.to_owned(), inner: Arc::new(Mutex::new(inner)) })
     }
 
     /// Refuses what the cluster would refuse in the middle of the transaction, or after it.
@@ -182,7 +188,8 @@ impl Inner {
         if transaction.appends.iter().all(|a| a.records.is_empty()) {
             return Ok(ends);
         }
-        let deadline = Instant::now() + log.shared.config.transaction_timeout;
+        self.began = Instant::now();
+        let deadline = self.began + self.allowed;
         self.producer.context().begin(transaction.appends.len());
         if let Err(e) = self.producer.begin_transaction() {
             return Err(self.give_up(id, e));
@@ -216,9 +223,10 @@ impl Inner {
                 let mut next = BaseRecord::with_opaque_to(topic, part).partition(*partition).timestamp(record.timestamp_ms);
                 (next.key, next.payload) = (record.key, record.value);
                 if !record.headers.is_empty() {
-                    let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-                        headers.insert(Header { key, value: Some(value) })
-                    });
+                    let headers = record
+                        .headers
+                        .iter()
+                        .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
                     next = next.headers(headers);
                 }
                 loop {
@@ -264,7 +272,7 @@ impl Inner {
             let last = parts().map(|(_, d)| d.last).max().unwrap_or(-1);
             if delivered != records {
                 return Err(Error::new(
-                    ErrorKind::Io,
+                    ErrorKind::Unavailable,
                     format!("of {records} records for {topic}/{partition} the brokers have confirmed {delivered}"),
                 )
                 .at_partition(topic, partition));
@@ -316,14 +324,23 @@ impl Inner {
                         return self.fenced(id, why);
                     }
                     tracing::warn!(error = %e, "a transaction could not be aborted; the cluster does it when its time is over");
-                    self.broken = Some((ErrorKind::Io, format!("the producer {id} has failed ({why}): take a new one")));
+                    self.broken = Some((ErrorKind::Unavailable, format!("the producer {id} has failed ({why}): take a new one")));
                     return why;
                 }
             }
         }
     }
 
+    /// The cluster takes no more from it: there is a newer one, or it has ended a transaction that took too long, which looks the same.
     fn fenced(&mut self, id: &str, why: Error) -> Error {
+        if self.began.elapsed() >= self.allowed {
+            let message = format!(
+                "a transaction of {id} took longer than {} s and was aborted by the cluster: take a new producer",
+                self.allowed.as_secs()
+            );
+            self.broken = Some((ErrorKind::Unavailable, message.clone()));
+            return Error::new(ErrorKind::Unavailable, message).with_source(why);
+        }
         let error = Error::fenced(id).with_source(why);
         self.broken = Some((ErrorKind::Fenced, error.to_string()));
         error
@@ -335,8 +352,8 @@ impl Inner {
         if why.kind() == ErrorKind::Fenced {
             return self.fenced(id, why);
         }
-        self.broken = Some((ErrorKind::Io, format!("the producer {id} has failed ({why}): take a new one")));
-        Error::new(ErrorKind::Io, why.to_string()).with_source(why)
+        self.broken = Some((ErrorKind::Unavailable, format!("the producer {id} has failed ({why}): take a new one")));
+        Error::new(ErrorKind::Unavailable, why.to_string()).with_source(why)
     }
 }
 

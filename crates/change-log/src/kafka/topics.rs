@@ -120,19 +120,20 @@ impl KafkaLog {
         let config = &self.shared.config;
         let replication = config.replication_factor.unwrap_or(-1);
         let limit = config.max_message_bytes.to_string();
-        let mut topic = NewTopic::new(name, spec.partitions, TopicReplication::Fixed(replication)).set("max.message.bytes", &limit);
+        let mut topic =
+            NewTopic::new(name, spec.partitions, TopicReplication::Fixed(replication)).set("max.message.bytes", &limit);
         for (setting, value) in &config.topic_settings {
             topic = topic.set(setting, value);
         }
         if spec.compacted {
             topic = topic.set("cleanup.policy", "compact");
         }
-        let options = AdminOptions::new()
-            .request_timeout(Some(config.request_timeout))
-            .operation_timeout(Some(config.request_timeout));
+        let options =
+            AdminOptions::new().request_timeout(Some(config.request_timeout)).operation_timeout(Some(config.request_timeout));
         let context = self.shared.admin.inner().context();
         let doing = format!("cannot create the topic {name}");
-        let made = self.shared.admin.create_topics([&topic], &options).await.map_err(|e| context.wrap(&doing, e).at_topic(name))?;
+        let made =
+            self.shared.admin.create_topics([&topic], &options).await.map_err(|e| context.wrap(&doing, e).at_topic(name))?;
         for result in made {
             match result {
                 // Somebody was faster; what is there is looked at below.
@@ -149,7 +150,7 @@ impl KafkaLog {
             }
             if Instant::now() >= deadline {
                 return Err(Error::new(
-                    ErrorKind::Io,
+                    ErrorKind::Unavailable,
                     format!("the topic {name} was created, but its partitions have no leader yet: check the cluster"),
                 )
                 .at_topic(name));
@@ -164,7 +165,8 @@ impl KafkaLog {
         let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
         let context = self.shared.admin.inner().context();
         let doing = format!("cannot delete the topic {name}");
-        let deleted = self.shared.admin.delete_topics(&[name], &options).await.map_err(|e| context.wrap(&doing, e).at_topic(name))?;
+        let deleted =
+            self.shared.admin.delete_topics(&[name], &options).await.map_err(|e| context.wrap(&doing, e).at_topic(name))?;
         for result in deleted {
             result.map_err(|(_, code)| match code {
                 Code::UnknownTopicOrPartition => Error::unknown_topic(name),
@@ -176,8 +178,11 @@ impl KafkaLog {
         while self.describe(vec![name.to_owned()]).await?.pop().is_some_and(|d| d.id == there.info.id) {
             if Instant::now() >= deadline {
                 return Err(Error::new(
-                    ErrorKind::Io,
-                    format!("the topic {name} is being deleted, but still there after {} s: check the cluster", timeout.as_secs()),
+                    ErrorKind::Unavailable,
+                    format!(
+                        "the topic {name} is being deleted, but still there after {} s: check the cluster",
+                        timeout.as_secs()
+                    ),
                 )
                 .at_topic(name));
             }

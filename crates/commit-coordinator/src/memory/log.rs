@@ -293,7 +293,16 @@ impl SpanLog for MemorySpanLog {
             bytes = bytes.saturating_add(record.key.len()).saturating_add(record.value.len());
             records.push(record.clone());
         }
-        Ok(Fetch { count: records.len(), records, bytes, next, high: log.next })
+        Ok(Fetch { count: records.len(), records, bytes, next })
+    }
+
+    async fn next_offsets(&self, partitions: &[(&str, i32)]) -> Result<Vec<i64>> {
+        let state = self.state();
+        let next = |(topic, partition): &(&str, i32)| {
+            let log = state.partitions.get(partition).filter(|_| **topic == *self.topic);
+            log.map(|log| log.next).ok_or_else(|| Error::new(ErrorKind::Unavailable, format!("there is no {topic}-{partition}")))
+        };
+        partitions.iter().map(next).collect()
     }
 
     async fn wait(&self, _topic: &str, partition: i32, from: i64) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Reading lanes and having their records written, until there is something to do about it.
 
 use super::offers::answered;
-use super::{Lane, Next, Reading, Worker, WorkerParts};
+use super::{Approach, Lane, Next, Reading, Worker, WorkerParts};
 use crate::coordinator::stopped;
 use crate::error::{Error, Result};
 use crate::log_view::{BarrierLine, Facts, ProgressView, SpanLog};
@@ -17,10 +17,10 @@ use tokio::sync::watch;
 /// What became of reading from one lane.
 #[derive(PartialEq)]
 enum Step {
-    /// Something was read; true: up to the high watermark.
-    Moved(bool),
-    /// Nothing to read; true: it is the high watermark.
-    Dry(bool),
+    /// Something was read.
+    Moved,
+    /// Nothing to read.
+    Dry,
     /// At a barrier.
     AtBarrier,
     /// The next record is of another schema version than the open span, or than the delta that is on its way: the table gets
@@ -49,25 +49,18 @@ where
                 // A barrier may have come where no record did.
                 self.parts.progress.catch_up().await?;
             }
-            // A position is covered once every lane was read to a high watermark asked for after the position was known.
-            let position = self.parts.progress.position();
-            let (mut moved, mut at_end, mut blocked) = (false, true, Vec::new());
+            let (mut moved, mut blocked) = (false, Vec::new());
             // The oldest schema version first: otherwise a lane that is ahead would keep the others waiting.
             let mut order: Vec<usize> = (0..reading.lanes.len()).collect();
             order.sort_by_key(|i| reading.lanes.get(*i).map(|l| self.facts(l).schema_version));
             for lane in order {
                 match self.step(reading, lane).await? {
-                    Step::Moved(end) => (moved, at_end) = (true, at_end && end),
-                    Step::Dry(end) => at_end &= end,
-                    Step::AtBarrier | Step::OtherVersion => {
-                        at_end = false;
-                        blocked.push(lane);
-                    }
+                    Step::Moved => moved = true,
+                    Step::Dry => {}
+                    Step::AtBarrier | Step::OtherVersion => blocked.push(lane),
                 }
             }
-            if at_end && reading.whole && position.is_some() {
-                reading.covered = position;
-            }
+            self.approach(reading, last_pass).await?;
             let open = reading.lanes.iter().any(|l| l.at > l.from);
             let barrier = self.parts.progress.barrier(reading.barrier.saturating_add(1));
             let at_barrier = |line: &BarrierLine| {
@@ -99,6 +92,32 @@ where
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Says which position the lanes have come to. It is covered once every lane was read to an end that was asked for after the
+    /// position was known; under load there is always more, but what lay before that end is read some time.
+    async fn approach(&mut self, reading: &mut Reading, last_pass: bool) -> Result<()> {
+        let Reading { lanes, whole, covered, approached, asked, .. } = reading;
+        if !*whole {
+            return Ok(());
+        }
+        let now = self.parts.environment.now();
+        // What is covered is told with the next commit: there is no hurry.
+        let pause = self.settings.commit_interval / 4;
+        let may_ask = last_pass || asked.is_none_or(|asked| now.saturating_sub(asked) >= pause);
+        if approached.is_none() && may_ask && lanes.iter().any(|l| l.at > l.from) {
+            let position = self.parts.progress.position();
+            if let Some(position) = position.filter(|position| covered.as_ref() != Some(position)) {
+                let partitions: Vec<(&str, i32)> = lanes.iter().map(|l| (l.topic.as_str(), l.partition)).collect();
+                let ends = self.parts.log.next_offsets(&partitions).await?;
+                (*approached, *asked) = (Some(Approach { position, ends }), Some(now));
+            }
+        }
+        let reached = |a: &mut Approach| lanes.iter().zip(&a.ends).all(|(lane, end)| lane.at >= *end);
+        if let Some(reached) = approached.take_if(reached) {
+            *covered = Some(reached.position);
+        }
+        Ok(())
     }
 
     /// When the open span is to be offered.
@@ -142,7 +161,7 @@ where
 
     /// Reads once from one lane and writes what was read.
     async fn step(&mut self, reading: &mut Reading, index: usize) -> Result<Step> {
-        let Some(lane) = reading.lanes.get(index) else { return Ok(Step::Dry(true)) };
+        let Some(lane) = reading.lanes.get(index) else { return Ok(Step::Dry) };
         let (barrier, until) = self.limit(reading, lane);
         if barrier.is_some_and(|offset| lane.at >= offset) {
             return Ok(Step::AtBarrier);
@@ -158,11 +177,11 @@ where
             Ok(fetch) => fetch,
             Err(e) => {
                 self.explain(reading, lane, e).await?;
-                return Ok(Step::Dry(false));
+                return Ok(Step::Dry);
             }
         };
         if fetch.next <= lane.at {
-            return Ok(Step::Dry(lane.at >= fetch.high));
+            return Ok(Step::Dry);
         }
         // The log's partitions learn of a closed transaction at different moments: only now can it be known what lies
         // between the records that were just read.
@@ -189,7 +208,7 @@ where
             after_barrier: reading.barrier,
             touched: reading.touched,
         };
-        let (next, end, any) = (fetch.next, fetch.next >= fetch.high, fetch.count > 0);
+        let (next, any) = (fetch.next, fetch.count > 0);
         if any {
             self.parts.writer.write(&place, fetch.records).await?;
             reading.facts = Some(facts);
@@ -201,7 +220,7 @@ where
         if moved {
             reading.opened.get_or_insert_with(|| self.parts.environment.now());
         }
-        Ok(if moved { Step::Moved(end) } else { Step::Dry(end) })
+        Ok(if moved { Step::Moved } else { Step::Dry })
     }
 
     /// A read failed: perhaps the log has lost what comes next, and nobody has applied it.

@@ -212,6 +212,14 @@ impl SpanLog for SimLog {
         fetch
     }
 
+    async fn next_offsets(&self, partitions: &[(&str, i32)]) -> Result<Vec<i64>> {
+        self.world.delay(3).await;
+        if self.world.one_in(80) {
+            return Err(unavailable("the log"));
+        }
+        self.inner.next_offsets(partitions).await
+    }
+
     async fn wait(&self, topic: &str, partition: i32, from: i64) -> Result<()> {
         self.inner.wait(topic, partition, from).await
     }

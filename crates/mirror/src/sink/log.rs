@@ -13,7 +13,7 @@ pub(super) struct SinkLog(pub(super) Arc<dyn ChangeLog>);
 fn wrap(e: change_log::Error) -> Error {
     let kind = match e.kind() {
         // The worker looks at the log again, and the refusal that follows names what is lost.
-        LogErrorKind::OffsetOutOfRange | LogErrorKind::UnknownTopic => ErrorKind::Unavailable,
+        LogErrorKind::OffsetOutOfRange | LogErrorKind::UnknownTopic | LogErrorKind::Unavailable => ErrorKind::Unavailable,
         _ => ErrorKind::Other,
     };
     Error::new(kind, e.to_string()).with_source(e)
@@ -28,8 +28,8 @@ impl LogInspector for SinkLog {
             let mut partitions = BTreeMap::new();
             for partition in 0..topic.partitions {
                 let range = self.0.offsets(name, partition).await.map_err(wrap)?;
-                // This log removes only what was released, so nothing unapplied is ever about to go.
-                partitions.insert(partition, PartitionView { first: range.first, next: range.next, expiring: range.first });
+                let expiring = self.0.expiring(name, partition).await.map_err(wrap)?;
+                partitions.insert(partition, PartitionView { first: range.first, next: range.next, expiring });
             }
             view.topics.insert(name.clone(), TopicView { id: topic.id, partitions, announced: None });
         }
@@ -68,7 +68,15 @@ impl SpanLog for SinkLog {
         let whole = next == fetched.next_offset;
         let records = SpanRecords { records: fetched.records, until: next };
         let count = if whole { records.records.len() } else { records.iter().count() };
-        Ok(Fetch { count, bytes, next, high: fetched.stable_offset, records })
+        Ok(Fetch { count, bytes, next, records })
+    }
+
+    async fn next_offsets(&self, partitions: &[(&str, i32)]) -> Result<Vec<i64>> {
+        let mut next = Vec::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            next.push(self.0.offsets(topic, *partition).await.map_err(wrap)?.next);
+        }
+        Ok(next)
     }
 
     async fn wait(&self, topic: &str, partition: i32, from: i64) -> Result<()> {

@@ -7,6 +7,7 @@ use change_log::ChangeLog;
 use commit_coordinator::{
     BarrierKind, BarrierLine, Covered, Error, ErrorKind, Facts, GenerationStart, ProgressView, Result, Span,
 };
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -18,6 +19,9 @@ pub(crate) struct ProgressFollower {
     state: Arc<tokio::sync::Mutex<ProgressState>>,
     published: Arc<Mutex<Arc<ProgressState>>>,
     changed: Arc<watch::Sender<i64>>,
+    /// Turns of reading that have begun, and the last that has ended well.
+    begun: Arc<AtomicU64>,
+    done: Arc<AtomicU64>,
 }
 
 impl ProgressFollower {
@@ -29,6 +33,8 @@ impl ProgressFollower {
             changed: Arc::new(watch::channel(state.read_to).0),
             published: Arc::new(Mutex::new(Arc::new(state.clone()))),
             state: Arc::new(tokio::sync::Mutex::new(state)),
+            begun: Arc::default(),
+            done: Arc::default(),
         }
     }
 
@@ -37,13 +43,20 @@ impl ProgressFollower {
         Arc::clone(&lock(&self.published))
     }
 
-    /// Reads to the topic's end as it is after this call began.
+    /// Reads to the topic's end as it is after this call began. Of many who ask at once, one does it for all.
     pub(crate) async fn advance(&self) -> crate::error::Result<()> {
+        let asked = self.begun.load(Ordering::SeqCst);
         let mut state = self.state.lock().await;
+        // One that began after this call did, and has ended, has read what this one would.
+        if self.done.load(Ordering::SeqCst) > asked {
+            return Ok(());
+        }
+        let turn = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         if state.advance(self.log.as_ref(), &self.topic).await? {
             *lock(&self.published) = Arc::new(state.clone());
             self.changed.send_replace(state.read_to);
         }
+        self.done.store(turn, Ordering::SeqCst);
         Ok(())
     }
 
@@ -106,6 +119,12 @@ impl TableProgressView {
     }
 }
 
+/// Servers that are away are waited for; anything else stops the table.
+fn wrap(e: crate::error::Error) -> Error {
+    let kind = if e.is_log_away() { ErrorKind::Unavailable } else { ErrorKind::Other };
+    Error::new(kind, e.to_string()).with_source(e)
+}
+
 fn spans(topic: &str, at: &OffsetVector) -> Vec<Span> {
     at.iter().map(|(partition, offset)| Span::at(topic, *partition, *offset)).collect()
 }
@@ -113,14 +132,13 @@ fn spans(topic: &str, at: &OffsetVector) -> Vec<Span> {
 #[async_trait]
 impl ProgressView for TableProgressView {
     async fn catch_up(&mut self) -> Result<()> {
-        self.follower.advance().await.map_err(|e| Error::new(ErrorKind::Other, e.to_string()).with_source(e))?;
+        self.follower.advance().await.map_err(wrap)?;
         self.known = self.follower.now();
         Ok(())
     }
 
     async fn wait(&mut self) -> Result<()> {
-        let waited = self.follower.wait_beyond(self.known.read_to).await;
-        waited.map_err(|e| Error::new(ErrorKind::Other, e.to_string()).with_source(e))
+        self.follower.wait_beyond(self.known.read_to).await.map_err(wrap)
     }
 
     fn barrier(&self, number: u64) -> Option<BarrierLine> {

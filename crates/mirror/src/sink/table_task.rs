@@ -320,8 +320,15 @@ impl Columns {
                     Err(e) => return Err(e),
                 }
             }
-            self.progress.wait_beyond(progress.read_to).await.map_err(other)?;
-            self.progress.advance().await.map_err(other)?;
+            let more = async {
+                self.progress.wait_beyond(progress.read_to).await?;
+                self.progress.advance().await
+            };
+            match more.await {
+                // Whoever reads the rows says so.
+                Err(e) if e.is_log_away() => tokio::time::sleep(EVOLVE_AGAIN_AFTER).await,
+                more => more.map_err(other)?,
+            }
         }
     }
 }

@@ -1,8 +1,7 @@
 //! What the log holds of a table: every change must be there once.
 
-use change_log::{ChangeLog, LocalLog, LocalLogConfig};
+use change_log::ChangeLog;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// The events of one topic.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,16 +19,16 @@ impl Events {
     }
 }
 
-/// Reads a topic from its beginning. Offsets must have no gap, and no change may be there twice.
-pub async fn events(log: &Path, topic: &str) -> Events {
-    let log = LocalLog::open(log, LocalLogConfig::default()).await.unwrap();
+/// Reads a topic from its beginning. Offsets must have no gap, but for Kafka's markers, and no change may be there twice.
+pub async fn events(log: &dyn ChangeLog, topic: &str) -> Events {
+    let gapless = log.marker_offsets() == 0;
     let range = log.offsets(topic, 0).await.unwrap();
     let (mut at, mut found, mut seen) = (range.first, Events::default(), BTreeSet::new());
     while at < range.next {
         let fetched = log.read(topic, 0, at, 1 << 20).await.unwrap();
         for record in fetched.records.iter() {
-            assert_eq!(record.offset, at, "{topic}: a gap in the log");
-            at += 1;
+            assert!(record.offset == at || !gapless, "{topic}: a gap in the log");
+            at = record.offset + 1;
             found.records += 1;
             let Some(value) = record.value else {
                 *found.ops.entry('-').or_default() += 1;
@@ -45,7 +44,11 @@ pub async fn events(log: &Path, topic: &str) -> Events {
                 assert!(seen.insert(place.clone()), "{topic}: the change at {place} is in the log twice");
             }
         }
-        assert_eq!(fetched.next_offset, at);
+        assert!(fetched.next_offset == at || !gapless, "{topic}: a gap in the log");
+        if fetched.next_offset <= at && fetched.records.is_empty() {
+            log.wait(topic, 0, at).await.unwrap();
+        }
+        at = fetched.next_offset;
     }
     found
 }

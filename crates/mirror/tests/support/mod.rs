@@ -1,16 +1,19 @@
 //! A database on a real server, and a mirror of it in a folder of its own.
 
+mod cluster;
 mod log_records;
 mod mirror_rows;
 pub mod other_writer;
 mod server;
 mod source_rows;
 
+pub use cluster::Cluster;
 pub use log_records::{Events, events};
 pub use server::{Server, dev, run};
 
-use mirror::{ErrorKind, Mirror, MirrorConfig, MirrorStatus, Secret};
+use mirror::{ErrorKind, LogKind, Mirror, MirrorConfig, MirrorStatus, Secret};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test fails.
@@ -25,6 +28,18 @@ pub struct Fixture {
     pub database: String,
     pub admin: mysql_async::Conn,
     pub folder: tempfile::TempDir,
+    /// The Kafka cluster that the log is on, if it is.
+    pub cluster: Option<Cluster>,
+}
+
+/// Runs a test on both servers, the log on Kafka, under a topic prefix of its own.
+pub async fn both_over_kafka<F: AsyncFn(Fixture)>(name: &str, test: F) {
+    let cluster = Cluster::start("shared", &[]);
+    both(name, async |mut f| {
+        f.cluster = Some(cluster.with_prefix(&format!("{}-{}", f.database, f.server.kind)));
+        test(f).await;
+    })
+    .await;
 }
 
 /// Runs a test on both servers at once, in a database of its own on each.
@@ -64,7 +79,7 @@ impl Fixture {
             folder.disable_cleanup(true);
             eprintln!("{database} on {}: {}", server.kind, folder.path().display());
         }
-        Self { server, database, admin, folder }
+        Self { server, database, admin, folder, cluster: None }
     }
 
     /// A mirror of the database, by the user that has the three grants alone, with a commit every 50 ms.
@@ -73,7 +88,20 @@ impl Fixture {
         config.source.database_include = Some(regex::escape(&self.database));
         config.source.topic_prefix = "shop".to_owned();
         config.sink.commit_interval = Duration::from_millis(50);
+        if let Some(cluster) = &self.cluster {
+            config.source.topic_prefix.clone_from(&cluster.prefix);
+            config.sink.id.clone_from(&cluster.prefix);
+            config.log.kind = LogKind::Kafka { cluster: cluster.config(), status_dir: self.log_folder() };
+        }
         config
+    }
+
+    /// The log itself, as another program would open it. One on disk must have been let go of.
+    pub async fn log(&self) -> Arc<dyn change_log::ChangeLog> {
+        match &self.cluster {
+            Some(cluster) => Arc::new(change_log::KafkaLog::open(cluster.config()).await.unwrap()),
+            None => Arc::new(change_log::LocalLog::open(self.log_folder(), Default::default()).await.unwrap()),
+        }
     }
 
     /// Runs statements in one session.
@@ -157,7 +185,8 @@ impl Fixture {
 
     /// What the log holds of a table. The mirror must have stopped.
     pub async fn events(&self, table: &str) -> Events {
-        events(&self.log_folder(), &format!("shop.{}.{table}", self.database)).await
+        let prefix = self.config().source.topic_prefix;
+        events(self.log().await.as_ref(), &format!("{prefix}.{}.{table}", self.database)).await
     }
 
     pub fn log_folder(&self) -> PathBuf {

@@ -1,0 +1,35 @@
+use change_log::{KafkaLog, KafkaLogConfig};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A Kafka cluster that the project's script runs.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    pub bootstrap_servers: String,
+}
+
+impl Cluster {
+    /// Starts it, or finds it running.
+    pub fn start(name: &str, options: &[&str]) -> Self {
+        let output = dev_kafka(&[&["start", name, "--json"], options].concat());
+        let info: serde_json::Value = serde_json::from_slice(&output).unwrap();
+        Self { bootstrap_servers: info["bootstrap_servers"].as_str().unwrap().to_owned() }
+    }
+
+    pub async fn log(&self) -> KafkaLog {
+        KafkaLog::open(self.config()).await.unwrap()
+    }
+
+    pub fn config(&self) -> KafkaLogConfig {
+        let mut config = KafkaLogConfig::new(&self.bootstrap_servers);
+        config.group_id = Some("change-log-tests".to_owned());
+        config
+    }
+}
+
+fn dev_kafka(arguments: &[&str]) -> Vec<u8> {
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../dev/kafka");
+    let output = Command::new(script).args(arguments).output().unwrap();
+    assert!(output.status.success(), "dev/kafka: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}

@@ -1,0 +1,6 @@
+//! The log on Apache Kafka, held to the contract of all logs, on one broker and on three.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod cluster;
+mod conformance;
