@@ -6,18 +6,22 @@ CARGO_TARGET_DIR ?= $(LAKEHOUSE_CACHE)/target
 export LAKEHOUSE_CACHE CARGO_TARGET_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench lint services-up services-down services-status clean rust
+.PHONY: help build demo demo-kafka test bench lint services-up services-down services-status clean rust
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: rust ## build the program `lakehouse`
-	cargo build --release --locked -p lakehouse
-	@echo "built: $(CARGO_TARGET_DIR)/release/lakehouse"
+build: rust ## build the programs `lakehouse`, `cdc-source` and `iceberg-sink`
+	cargo build --release --locked -p lakehouse -p cdc-source -p iceberg-sink
+	@echo "built: $(CARGO_TARGET_DIR)/release/"{lakehouse,cdc-source,iceberg-sink}
 
 demo: rust ## a live MySQL shop mirrored into Iceberg: starts, changes, verifies; Ctrl-C ends it
 	cargo build --release --locked -p lakehouse
 	@dev/demo
+
+demo-kafka: rust ## the same through a real Kafka of three brokers: cdc-source and iceberg-sink, exactly once
+	cargo build --release --locked -p lakehouse -p cdc-source -p iceberg-sink
+	@dev/demo --kafka
 
 test: rust ## set up what the tests need and run all of them
 	@dev/test

@@ -54,7 +54,8 @@ write_broker_config() {
             "transaction.state.log.min.isr=$((replicas / 2 + 1))" \
             share.coordinator.state.topic.num.partitions=3 "share.coordinator.state.topic.replication.factor=$replicas" \
             "share.coordinator.state.topic.min.isr=$((replicas / 2 + 1))" \
-            group.initial.rebalance.delay.ms=0 log.cleaner.dedupe.buffer.size=8388608
+            group.initial.rebalance.delay.ms=0 log.cleaner.dedupe.buffer.size=8388608 \
+            log.retention.check.interval.ms=1000
         # After kill -9 a broker is refused until its old session has expired; with three, the session must outlast a pause
         # of a machine that is busy.
         if [ "$BROKERS" = 1 ]; then

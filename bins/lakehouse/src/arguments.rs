@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mirror_cli::Options;
 use std::path::PathBuf;
 
 /// Keeps Apache Iceberg tables an exact, seconds-fresh mirror of a MySQL or MariaDB database.
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 #[command(version, propagate_version = true, after_help = EXAMPLE, max_term_width = 110)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    pub(crate) global: Global,
+    pub(crate) options: Options,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -22,35 +23,6 @@ A mirror of your own database:
 
 Exit codes: 0 done; 1 a difference was found or a check failed; 2 usage or configuration;
 3 a server, disk or file cannot be reached or refuses; 4 stopped to keep data safe; 130 interrupted.";
-
-/// Options of every command.
-#[derive(Debug, Args)]
-pub(crate) struct Global {
-    /// The configuration.
-    #[arg(short = 'c', long, global = true, value_name = "FILE", default_value = "mirror.toml")]
-    pub(crate) config: PathBuf,
-    /// A setting that wins over the file; can be given more than once.
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// One JSON document, or JSON lines, instead of text.
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// Say more; twice: much more.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
-    /// Say only what was asked for, and errors.
-    #[arg(short, long, global = true)]
-    pub(crate) quiet: bool,
-    /// The form of log lines.
-    #[arg(long, global = true, value_enum, default_value = "text")]
-    pub(crate) log_format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
-}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -39,5 +39,5 @@ pub use span::{Act, BarrierKind, Claim, Covered, Span};
 pub use start::{FirstStart, first_checkpoint};
 pub use table::{Change, Head, MirrorTable, SwapError};
 pub use transport::{Answer, Delta, LocalTransport, PendingAnswer, Receipt, Transport, WeakTransport};
-pub use worker::{Finished, Worker, WorkerParts, WorkerSettings};
+pub use worker::{Applied, Finished, Worker, WorkerParts, WorkerSettings};
 pub use writer::{Place, SpanWriter, Written};

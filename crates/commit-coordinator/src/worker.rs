@@ -14,6 +14,7 @@ use crate::span::{Covered, Span};
 use crate::table::MirrorTable;
 use crate::transport::{PendingAnswer, Transport};
 use crate::writer::SpanWriter;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -107,8 +108,13 @@ pub struct Worker<T: MirrorTable, L, W, P> {
     last_offer: Option<Duration>,
     finished: Finished,
     receipts: u64,
+    applied: watch::Sender<Applied>,
     bugs: Planted,
 }
+
+/// How far a worker's log partitions are in the table: topic and partition to the offset before which every record is in, or was none
+/// (control, aborted and compacted records). A checkpoint says the same, but moves over what is no record much later.
+pub type Applied = BTreeMap<(String, i32), i64>;
 
 struct Flight {
     answer: PendingAnswer,
@@ -189,8 +195,14 @@ where
             last_offer: None,
             finished: Finished { checkpoint: None, settled: true },
             receipts: 0,
+            applied: watch::Sender::default(),
             bugs: Planted::default(),
         }
+    }
+
+    /// How far the table is, as it goes on; empty before the first reading.
+    pub fn applied(&self) -> watch::Receiver<Applied> {
+        self.applied.subscribe()
     }
 
     #[cfg(feature = "planted-bugs")]

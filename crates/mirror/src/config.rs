@@ -101,6 +101,13 @@ pub struct LogConfig {
     pub segment_bytes: u64,
 }
 
+impl LogConfig {
+    /// One process has it for itself, so that nobody else can know how the mirror is.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.kind, LogKind::Local(_) | LogKind::Memory)
+    }
+}
+
 /// The kinds of log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -9,6 +9,7 @@ mod error;
 mod event_records;
 mod log_tail;
 mod log_view;
+mod metrics;
 mod mirror;
 mod progress_topic;
 mod resnapshot;
@@ -24,6 +25,7 @@ pub use config::{ForeignWrites, Halves, LogConfig, LogKind, MirrorConfig, Secret
 pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE, check, discover};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use log_view::{LogPartition, LogRange, LogTopic, LogView};
+pub use metrics::metrics;
 pub use mirror::Mirror;
 pub use resnapshot::{ReadAgain, Resnapshot, TableToRead, resnapshot};
 pub use status::{MirrorStatus, SourceStatus, TablePhase, TableStatus};

@@ -61,7 +61,8 @@ impl Mirror {
     pub async fn start(config: MirrorConfig) -> Result<Self> {
         let source_config = config.source.to_mysql()?;
         let first_rows = config.source.snapshot_mode != "no_data";
-        let status_file = StatusFile::of(&config.log.kind);
+        // Of two halves the sink knows how the tables are.
+        let status_file = StatusFile::of(&config.log.kind).filter(|_| config.halves != Halves::Source || config.log.is_own());
         let log = open_log(&config.log).await?;
         let catalog = open_catalog(&config).await?;
         let router = TopicRouter::new(&config.source.topic_prefix);

@@ -1,18 +1,18 @@
 //! `lakehouse check`.
 
 use super::read_config;
-use crate::arguments::Global;
-use crate::{Outcome, output};
 use mirror::{Check, Result};
+use mirror_cli::Options;
+use mirror_cli::{Outcome, output};
 
-pub(crate) async fn run(global: &Global) -> Result<Outcome> {
-    let config = read_config(global)?;
+pub(crate) async fn run(options: &Options) -> Result<Outcome> {
+    let config = read_config(options)?;
     let checks = mirror::check(&config).await?;
     let ok = checks.iter().all(|c| c.ok);
-    if global.json {
+    if options.json {
         output::print_json(&serde_json::json!({ "ok": ok, "checks": checks }))?;
     } else {
-        output::print(&render(&checks, global.quiet))?;
+        output::print(&render(&checks, options.quiet))?;
     }
     Ok(if ok { Outcome::Done } else { Outcome::Difference })
 }

@@ -1,15 +1,16 @@
 //! `lakehouse init`.
 
-use crate::arguments::{Global, InitArgs};
-use crate::text_table::{TextTable, bytes, counted, grouped, one_line};
-use crate::{Outcome, output};
+use crate::arguments::InitArgs;
 use mirror::{DatabaseUrl, Error, ErrorKind, Result, Secret};
+use mirror_cli::Options;
+use mirror_cli::text_table::{TextTable, bytes, counted, grouped, one_line};
+use mirror_cli::{Outcome, output};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-pub(crate) async fn run(global: &Global, args: &InitArgs) -> Result<Outcome> {
+pub(crate) async fn run(options: &Options, args: &InitArgs) -> Result<Outcome> {
     let url = DatabaseUrl::parse(&args.url)?;
-    let path = &global.config;
+    let path = &options.config;
     if path.exists() && !args.force {
         return Err(is_there(path));
     }
@@ -17,7 +18,7 @@ pub(crate) async fn run(global: &Global, args: &InitArgs) -> Result<Outcome> {
     let found = mirror::discover(&url, &password).await.map_err(|e| say_how_to_give_a_password(e, &password))?;
     let text = found.configuration(&url, args.password_file.as_deref());
     write_file(path, &text, args.force)?;
-    if global.json {
+    if options.json {
         let document = serde_json::json!({ "configuration": path, "server": found.server, "tables": found.tables });
         output::print_json(&document)?;
         return Ok(Outcome::Done);

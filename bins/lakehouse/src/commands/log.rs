@@ -1,17 +1,18 @@
 //! `lakehouse log`.
 
 use super::read_config;
-use crate::arguments::{Global, LogArgs};
-use crate::text_table::{TextTable, counted, grouped};
-use crate::{Outcome, output};
+use crate::arguments::LogArgs;
 use mirror::{LogRange, LogTopic, LogView, Result};
+use mirror_cli::Options;
+use mirror_cli::text_table::{TextTable, counted, grouped};
+use mirror_cli::{Outcome, output};
 use std::io::{ErrorKind, Write};
 
-pub(crate) async fn run(global: &Global, args: &LogArgs) -> Result<Outcome> {
-    let log = LogView::open(&read_config(global)?).await?;
+pub(crate) async fn run(options: &Options, args: &LogArgs) -> Result<Outcome> {
+    let log = LogView::open(&read_config(options)?).await?;
     let Some(topic) = &args.topic else {
         let topics = log.topics().await?;
-        if global.json {
+        if options.json {
             output::print_json(&serde_json::json!({ "topics": topics }))?;
         } else {
             output::print(&render(&topics))?;
@@ -28,7 +29,7 @@ pub(crate) async fn run(global: &Global, args: &LogArgs) -> Result<Outcome> {
     let nothing = matches!(printed, Ok(0));
     match printed.map(|_| out.flush()) {
         Ok(Ok(())) => {
-            if nothing && !global.quiet && range.limit > 0 {
+            if nothing && !options.quiet && range.limit > 0 {
                 say_where_it_ends(&log, topic, range).await?;
             }
             Ok(Outcome::Done)

@@ -1,20 +1,21 @@
 //! `lakehouse resnapshot`.
 
 use super::read_config;
-use crate::arguments::{Global, ResnapshotArgs};
-use crate::text_table::{TextTable, grouped};
-use crate::{Outcome, output};
+use crate::arguments::ResnapshotArgs;
 use mirror::{ReadAgain, Resnapshot, Result};
+use mirror_cli::Options;
+use mirror_cli::text_table::{TextTable, grouped};
+use mirror_cli::{Outcome, output};
 
-pub(crate) async fn run(global: &Global, args: &ResnapshotArgs) -> Result<Outcome> {
-    let config = read_config(global)?;
+pub(crate) async fn run(options: &Options, args: &ResnapshotArgs) -> Result<Outcome> {
+    let config = read_config(options)?;
     let which = match (args.only_needed, args.tables.is_empty()) {
         (true, _) => ReadAgain::OnlyNeeded,
         (false, true) => ReadAgain::All,
         (false, false) => ReadAgain::Tables(args.tables.clone()),
     };
     let found = mirror::resnapshot(&config, &which).await?;
-    if global.json {
+    if options.json {
         output::print_json(&found)?;
     } else {
         output::print(&render(&found))?;

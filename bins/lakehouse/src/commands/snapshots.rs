@@ -1,17 +1,18 @@
 //! `lakehouse snapshots`.
 
 use super::read_config;
-use crate::arguments::{Global, SnapshotsArgs};
-use crate::text_table::{TextTable, counted, grouped};
-use crate::{Outcome, output};
+use crate::arguments::SnapshotsArgs;
 use mirror::Result;
+use mirror_cli::Options;
+use mirror_cli::text_table::{TextTable, counted, grouped};
+use mirror_cli::{Outcome, output};
 
-pub(crate) async fn run(global: &Global, args: &SnapshotsArgs) -> Result<Outcome> {
-    let config = read_config(global)?;
+pub(crate) async fn run(options: &Options, args: &SnapshotsArgs) -> Result<Outcome> {
+    let config = read_config(options)?;
     let mut snapshots = mirror::catalog_snapshots(&config, &args.table).await?;
     let all = snapshots.len();
     snapshots.truncate(args.limit);
-    if global.json {
+    if options.json {
         output::print_json(&serde_json::json!({ "table": args.table, "snapshots": snapshots }))?;
         return Ok(Outcome::Done);
     }

@@ -1,21 +1,23 @@
 //! `lakehouse status`.
 
-use super::{Interrupt, read_config};
-use crate::arguments::{Global, StatusArgs};
-use crate::text_table::{TextTable, counted, duration_ms, grouped};
-use crate::{Outcome, output};
+use super::read_config;
+use crate::arguments::StatusArgs;
 use mirror::{MirrorConfig, Result, StatusReport, TablePhase};
+use mirror_cli::Interrupt;
+use mirror_cli::Options;
+use mirror_cli::text_table::{TextTable, counted, duration_ms, grouped};
+use mirror_cli::{Outcome, output};
 use std::time::Duration;
 
-pub(crate) async fn run(global: &Global, args: &StatusArgs) -> Result<Outcome> {
-    let config = read_config(global)?;
+pub(crate) async fn run(options: &Options, args: &StatusArgs) -> Result<Outcome> {
+    let config = read_config(options)?;
     if !args.watch {
-        return Ok(show(global, &config, "").await?.0);
+        return Ok(show(options, &config, "").await?.0);
     }
-    let clear = if global.json { "" } else { "\x1b[H\x1b[2J" };
+    let clear = if options.json { "" } else { "\x1b[H\x1b[2J" };
     let mut interrupt = Interrupt::listen()?;
     loop {
-        if let (outcome, false) = show(global, &config, clear).await? {
+        if let (outcome, false) = show(options, &config, clear).await? {
             return Ok(outcome); // nobody reads it any more
         }
         tokio::select! {
@@ -27,13 +29,13 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs) -> Result<Outcome> {
 }
 
 /// Shows it once; also tells whether anybody reads it.
-async fn show(global: &Global, config: &MirrorConfig, before: &str) -> Result<(Outcome, bool)> {
+async fn show(options: &Options, config: &MirrorConfig, before: &str) -> Result<(Outcome, bool)> {
     let report = mirror::status(config).await?;
     let stopped = report.tables.iter().any(|t| t.status.stopped.is_some() || t.unreadable.is_some());
-    let read = if global.json {
+    let read = if options.json {
         output::print_json(&report)?
     } else {
-        output::print(&format!("{before}{}", render(&report, global.quiet)))?
+        output::print(&format!("{before}{}", render(&report, options.quiet)))?
     };
     Ok((if stopped { Outcome::StoppedTables } else { Outcome::Done }, read))
 }

@@ -1,15 +1,15 @@
 //! `lakehouse tables`.
 
 use super::read_config;
-use crate::arguments::Global;
-use crate::text_table::{TextTable, bytes, counted, grouped};
-use crate::{Outcome, output};
 use mirror::Result;
+use mirror_cli::Options;
+use mirror_cli::text_table::{TextTable, bytes, counted, grouped};
+use mirror_cli::{Outcome, output};
 
-pub(crate) async fn run(global: &Global) -> Result<Outcome> {
-    let config = read_config(global)?;
+pub(crate) async fn run(options: &Options) -> Result<Outcome> {
+    let config = read_config(options)?;
     let tables = mirror::catalog_tables(&config).await?;
-    if global.json {
+    if options.json {
         output::print_json(&serde_json::json!({ "catalog": config.sink.catalog, "tables": tables }))?;
         return Ok(Outcome::Done);
     }

@@ -1,14 +1,16 @@
 //! `lakehouse verify`.
 
-use super::{Interrupt, read_config};
-use crate::arguments::{Engine, Global, VerifyArgs};
-use crate::text_table::{TextTable, counted, duration_ms, grouped};
-use crate::{Outcome, output};
+use super::read_config;
+use crate::arguments::{Engine, VerifyArgs};
 use mirror::{Error, Result, TableVerdict, VerifyOptions, VerifyReport};
+use mirror_cli::Interrupt;
+use mirror_cli::Options;
+use mirror_cli::text_table::{TextTable, counted, duration_ms, grouped};
+use mirror_cli::{Outcome, output};
 use std::io::IsTerminal;
 
-pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Outcome> {
-    let config = read_config(global)?;
+pub(crate) async fn run(options: &Options, args: &VerifyArgs) -> Result<Outcome> {
+    let config = read_config(options)?;
     let Engine::Builtin = args.engine;
     let sample = match &args.sample {
         None => None,
@@ -20,8 +22,8 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Outcome> {
                 .ok_or_else(|| Error::configuration(format!("--sample {text} must be a percentage above 0: --sample 5%")))?,
         ),
     };
-    let options = VerifyOptions { tables: args.tables.clone(), sample_percent: sample, differences_kept: args.show };
-    let terminal = std::io::stderr().is_terminal() && !global.json && !global.quiet;
+    let wanted = VerifyOptions { tables: args.tables.clone(), sample_percent: sample, differences_kept: args.show };
+    let terminal = std::io::stderr().is_terminal() && !options.json && !options.quiet;
     let progress = move |table: &str, rows: u64| {
         if terminal {
             output::say(&format!("\r\x1b[2Kcomparing {table}: {} rows", grouped(rows)));
@@ -29,14 +31,14 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Outcome> {
     };
     let mut interrupt = Interrupt::listen()?;
     let report = tokio::select! {
-        report = mirror::verify(&config, &options, &progress) => report,
+        report = mirror::verify(&config, &wanted, &progress) => report,
         () = interrupt.wait() => return Ok(Outcome::Interrupted),
     };
     if terminal {
         output::say("\r\x1b[2K");
     }
     let report = report?;
-    if global.json {
+    if options.json {
         output::print_json(&Document { report: &report, sample_percent: sample })?;
     } else {
         output::print(&render(&report, args.show, sample))?;

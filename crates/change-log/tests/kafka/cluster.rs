@@ -9,10 +9,15 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Starts it, or finds it running; returns what the script says of it.
+    pub fn start_described(name: &str, options: &[&str]) -> serde_json::Value {
+        let output = dev_kafka(&[&["start", name, "--json"], options].concat());
+        serde_json::from_slice(&output).unwrap()
+    }
+
     /// Starts it, or finds it running.
     pub fn start(name: &str, options: &[&str]) -> Self {
-        let output = dev_kafka(&[&["start", name, "--json"], options].concat());
-        let info: serde_json::Value = serde_json::from_slice(&output).unwrap();
+        let info = Self::start_described(name, options);
         Self { bootstrap_servers: info["bootstrap_servers"].as_str().unwrap().to_owned() }
     }
 

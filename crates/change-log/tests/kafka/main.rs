@@ -4,3 +4,5 @@
 
 mod cluster;
 mod conformance;
+mod limits;
+mod security;

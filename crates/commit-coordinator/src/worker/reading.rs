@@ -60,6 +60,9 @@ where
                     Step::AtBarrier | Step::OtherVersion => blocked.push(lane),
                 }
             }
+            if self.flight.is_none() && reading.facts.is_none() {
+                self.tell_applied(&reading.lanes);
+            }
             self.approach(reading, last_pass).await?;
             let open = reading.lanes.iter().any(|l| l.at > l.from);
             let barrier = self.parts.progress.barrier(reading.barrier.saturating_add(1));
@@ -92,6 +95,21 @@ where
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Says that all that was read is in the table.
+    fn tell_applied(&self, lanes: &[Lane]) {
+        self.applied.send_if_modified(|applied| {
+            let mut moved = false;
+            for lane in lanes {
+                match applied.get_mut(&(lane.topic.clone(), lane.partition)) {
+                    Some(at) if *at == lane.at => {}
+                    Some(at) => (*at, moved) = (lane.at, true),
+                    None => moved = applied.insert((lane.topic.clone(), lane.partition), lane.at).is_none(),
+                }
+            }
+            moved
+        });
     }
 
     /// Says which position the lanes have come to. It is covered once every lane was read to an end that was asked for after the

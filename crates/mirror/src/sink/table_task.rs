@@ -31,6 +31,8 @@ const EVOLVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct TableProgressReport {
     /// What its coordinator has committed so far.
     pub(crate) coordinator: CoordinatorStatus,
+    /// How far the table's topic is in it, what is no record included.
+    pub(crate) applied: i64,
     /// When the last commit was seen, milliseconds since the Unix epoch; 0 if none.
     pub(crate) last_commit_ms: i64,
     /// Why it stopped, and whether a person must decide.
@@ -160,9 +162,19 @@ impl TableTask {
             settings,
         );
         let log_to_release = Arc::clone(&self.log);
+        let mut applied = worker.applied();
+        let topic = (self.topic.clone(), 0);
         let watching = async {
             let mut released = false;
-            while status.changed().await.is_ok() {
+            loop {
+                tokio::select! {
+                    changed = status.changed() => if changed.is_err() { break },
+                    Ok(()) = applied.changed() => {
+                        let applied = applied.borrow_and_update().get(&topic).copied().unwrap_or(0);
+                        report.send_modify(|r| r.applied = applied);
+                        continue;
+                    }
+                }
                 let now = status.borrow_and_update().clone();
                 // The log forgets over a restart what was applied; later commits say it anew, an idle table would not.
                 if let (false, Some(checkpoint)) = (released, &now.checkpoint) {

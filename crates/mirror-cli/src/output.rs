@@ -1,6 +1,6 @@
 //! Where text goes: results to stdout, logs and errors to stderr.
 
-use crate::arguments::{Global, LogFormat};
+use crate::{LogFormat, Options};
 use mirror::{Error, ErrorKind, Result};
 use std::io::{IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
@@ -9,8 +9,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Sends log lines to stderr; `RUST_LOG` wins over `-v` and `-q`.
-pub(crate) fn start_logging(global: &Global) {
-    let level = match (global.quiet, global.verbose) {
+pub fn start_logging(options: &Options) {
+    let level = match (options.quiet, options.verbose) {
         (true, _) => "error",
         (false, 0) => "warn",
         (false, 1) => "info",
@@ -24,14 +24,17 @@ pub(crate) fn start_logging(global: &Global) {
         .log_internal_errors(false);
     // The library's only errors are stops of tables, which the commands print themselves, whole.
     let without_stops = filter_fn(|event| *event.level() != tracing::Level::ERROR || event.fields().field("table").is_none());
-    match global.log_format {
+    match options.log_format {
         LogFormat::Text => subscriber.with_ansi(color_on_stderr()).compact().finish().with(without_stops).init(),
         LogFormat::Json => subscriber.json().finish().with(without_stops).init(),
     }
 }
 
 /// Writes a result to standard output. False if its reader has gone (`lakehouse tables | head -1`), which is no fault of ours.
-pub(crate) fn print(text: &str) -> Result<bool> {
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] if it cannot be written for another reason.
+pub fn print(text: &str) -> Result<bool> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
@@ -41,30 +44,33 @@ pub(crate) fn print(text: &str) -> Result<bool> {
 }
 
 /// As [`print()`], one JSON document.
-pub(crate) fn print_json(document: &impl serde::Serialize) -> Result<bool> {
+///
+/// # Errors
+/// Those of [`print()`].
+pub fn print_json(document: &impl serde::Serialize) -> Result<bool> {
     let text = serde_json::to_string(document)
         .map_err(|e| Error::new(ErrorKind::Other, format!("the result cannot be written as JSON: {e}")).with_source(e))?;
     print(&(text + "\n"))
 }
 
 /// Writes a message to standard error. That nobody can read it must not end a mirror.
-pub(crate) fn say(text: &str) {
+pub fn say(text: &str) {
     drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
 /// A message of several lines with all but the first indented by two spaces, whether they were already or not.
-pub(crate) fn indented(message: &str) -> String {
+pub fn indented(message: &str) -> String {
     message.replace('\n', "\n  ").replace("\n    ", "\n  ")
 }
 
 /// A table that has stopped, with the reason. The library's own headline, that it is not followed any further, would say it twice.
-pub(crate) fn stopped(table: &str, message: &str) -> String {
+pub fn stopped(table: &str, message: &str) -> String {
     let why = message.strip_prefix(table).and_then(|rest| rest.strip_prefix(" is not followed any further\n")).unwrap_or(message);
     format!("{table} has stopped: {}\n", indented(why.trim_start()))
 }
 
 /// Prints `error: ...` and what caused it, unless the message already says so.
-pub(crate) fn print_error(global: &Global, message: &str, cause: Option<&(dyn std::error::Error + 'static)>) {
+pub fn print_error(options: &Options, message: &str, cause: Option<&(dyn std::error::Error + 'static)>) {
     let mut causes = Vec::new();
     let mut next = cause;
     while let Some(e) = next {
@@ -74,7 +80,7 @@ pub(crate) fn print_error(global: &Global, message: &str, cause: Option<&(dyn st
         }
         next = e.source();
     }
-    if global.json {
+    if options.json {
         say(&format!("{}\n", serde_json::json!({ "error": message, "causes": causes })));
         return;
     }

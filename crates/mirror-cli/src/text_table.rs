@@ -1,7 +1,7 @@
 //! Aligned columns for people.
 
 /// A table: a header, rows, and which columns hold numbers (aligned right).
-pub(crate) struct TextTable {
+pub struct TextTable {
     header: Vec<String>,
     right: Vec<bool>,
     rows: Vec<Vec<String>>,
@@ -9,7 +9,7 @@ pub(crate) struct TextTable {
 
 impl TextTable {
     /// A table with these columns; a name that begins with `>` is a column of numbers.
-    pub(crate) fn new(columns: &[&str]) -> Self {
+    pub fn new(columns: &[&str]) -> Self {
         Self {
             header: columns.iter().map(|c| c.trim_start_matches('>').to_owned()).collect(),
             right: columns.iter().map(|c| c.starts_with('>')).collect(),
@@ -18,19 +18,19 @@ impl TextTable {
     }
 
     /// Adds a row; missing cells are empty, line ends and other control characters are shown as `\u{a}`.
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let mut row: Vec<String> = cells.into_iter().map(|cell| one_line(&cell)).collect();
         row.resize(self.header.len(), String::new());
         self.rows.push(row);
     }
 
     /// True if no row was added.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
     /// The text, indented by two spaces, without trailing blanks.
-    pub(crate) fn render(&self) -> String {
+    pub fn render(&self) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().map(|row| display_width(&row[column]));
             cells.chain([display_width(&self.header[column])]).max().unwrap_or(0)
@@ -56,7 +56,8 @@ impl TextTable {
     }
 }
 
-pub(crate) fn one_line(text: &str) -> String {
+/// The text with control characters, line ends included, written out.
+pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
@@ -75,12 +76,12 @@ fn display_width(text: &str) -> usize {
 }
 
 /// `1 table`, `2 tables`.
-pub(crate) fn counted(n: u64, one: &str) -> String {
+pub fn counted(n: u64, one: &str) -> String {
     format!("{} {one}{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
 /// 1234567 as `1,234,567`.
-pub(crate) fn grouped(n: u64) -> String {
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
@@ -93,7 +94,7 @@ pub(crate) fn grouped(n: u64) -> String {
 }
 
 /// Bytes as people read them: `12 B`, `3.4 KiB`, `1.2 GiB`.
-pub(crate) fn bytes(n: u64) -> String {
+pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut value, mut unit) = (n as f64, 0);
     while value >= 1024.0 && unit + 1 < UNITS.len() {
@@ -104,7 +105,7 @@ pub(crate) fn bytes(n: u64) -> String {
 }
 
 /// Milliseconds as people read them: `340 ms`, `2.1 s`, `3 min`, `5 h`.
-pub(crate) fn duration_ms(ms: u64) -> String {
+pub fn duration_ms(ms: u64) -> String {
     match ms {
         0..1000 => format!("{ms} ms"),
         1000..120_000 => format!("{:.1} s", ms as f64 / 1000.0),
