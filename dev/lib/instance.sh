@@ -1,111 +1,26 @@
 # shellcheck shell=bash
 # The life of a database server instance: made, started, found ready, stopped by pid, killed, removed.
-# Sourced after env.sh, debs.sh and process.sh by dev/mysql and dev/mariadb, which define what differs between the two:
+# Sourced after env.sh, debs.sh and process.sh by dev/mysql, dev/mariadb and dev/postgres, which define what differs:
 #
-#   KIND                 mysql | mariadb
+#   KIND                 mysql | mariadb | postgres
 #   kind_install         makes sure that the programs are there; sets VERSION, SERVER (command), CLIENT (command)
 #   kind_locate          the same, but only looks: returns 1 when nothing is installed
-#   kind_base_config     prints the my.cnf lines that do not depend on the instance
-#   kind_bootstrap CNF USERS-SQL LOG   makes the system tables in an empty data folder, runs the SQL, ends
-#   kind_gtid on|off     prints the my.cnf lines
+#   kind_argument DIR   prints the argument of the server's command line that names it
+#   kind_set_port DIR PORT   writes another port into it
+#   kind_clear DIR       waits for and removes what a server that was killed has left and would hinder the next
+#   kind_stop_signal     prints the signal of a clean shutdown that does not wait for clients
+#   kind_socket DIR      prints the path of the socket
+#   make_instance DIR GTID SETTING...   makes data folder, configuration, server.env and settings
+#   kind_answers DIR     does the server answer?
+#   kind_sql DIR ARG...  becomes the client (exec)
+#   kind_gtid on|off     dies if this kind cannot
 #
-# An instance is a folder as process.sh says: my.cnf, data/, s (socket), error.log, server.env (port, version), settings, pid.
+# What MySQL and MariaDB have in common is my_cnf.sh. An instance is a folder as process.sh says: configuration, data/, socket,
+# error.log, server.env (port, version), settings, pid.
 
-unset MYSQL_PWD # it is the user's, for a server of theirs; root has no password here
 ADMIN_USER=admin ADMIN_PASSWORD=admin     # every privilege
-MIRROR_USER=mirror MIRROR_PASSWORD=mirror # REPLICATION SLAVE, REPLICATION CLIENT, SELECT: what the mirror needs
+MIRROR_USER=mirror MIRROR_PASSWORD=mirror # what the mirror needs of a source
 
-kind_argument() { printf '%s' "--defaults-file=$1/my.cnf"; }
-
-# write_config DIR PORT GTID SETTING...: the instance's my.cnf. Later lines win, so SETTINGs override everything.
-write_config() {
-    local dir=$1 port=$2 gtid=$3
-    shift 3
-    {
-        echo '[mysqld]'
-        kind_base_config
-        kind_gtid "$gtid"
-        printf '%s\n' "datadir=$dir/data" "socket=$dir/s" "pid_file=$dir/server.pid" "log_error=$dir/error.log" \
-            "port=$port" "server_id=$port" bind_address=127.0.0.1
-        [ "$(id -u)" != 0 ] || echo user=root
-        local setting
-        for setting in "$@"; do
-            case $setting in server_uuid=*) ;; *) printf '%s\n' "$setting" ;; esac
-        done
-    } >"$dir/my.cnf"
-}
-
-# template: the path of a stopped, freshly made data folder with the two users; made once per version, copied for each
-# instance (a copy takes a fraction of a second, making one several seconds).
-template() {
-    local recipe path
-    recipe=$({ kind_base_config; declare -f kind_bootstrap bootstrap_sql; } | sha256sum | cut -c1-8)
-    path=$CACHE/template/$KIND-$VERSION-$recipe
-    [ -d "$path" ] || locked "$CACHE/lock/template-$KIND" 180 make_template "$path" >&2 || return
-    printf '%s' "$path"
-}
-
-make_template() {
-    local path=$1 work=$1.partial
-    [ ! -d "$path" ] || return 0
-    rm -rf "$work"
-    mkdir -p "$work"
-    bootstrap "$work" || return
-    rm -f "$work/data/auto.cnf"
-    # Templates of earlier versions and recipes go, but not one that somebody may be copying at this moment.
-    find "$CACHE/template" -mindepth 1 -maxdepth 1 -name "$KIND-*" -mmin +60 -exec rm -rf {} +
-    mv "$work/data" "$path"
-    rm -rf "$work"
-}
-
-bootstrap_sql() {
-    echo "CREATE USER $ADMIN_USER@'%' IDENTIFIED BY '$ADMIN_PASSWORD';"
-    echo "GRANT ALL ON *.* TO $ADMIN_USER@'%' WITH GRANT OPTION;"
-    echo "CREATE USER $MIRROR_USER@'%' IDENTIFIED BY '$MIRROR_PASSWORD';"
-    echo "GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO $MIRROR_USER@'%';"
-}
-
-# bootstrap DIR SETTING...: makes DIR/data.
-bootstrap() {
-    local dir=$1
-    shift
-    write_config "$dir" 3306 on "$@"
-    bootstrap_sql >"$dir/users.sql"
-    rm -rf "$dir/data"
-    kind_bootstrap "$dir/my.cnf" "$dir/users.sql" "$dir/error.log" || {
-        tail -n 30 "$dir/error.log" >&2
-        die 3 "$KIND $VERSION could not make its system tables in $dir/data"
-    }
-    rm -f "$dir/users.sql"
-}
-
-# make_instance DIR GTID SETTING...: data folder and configuration of a new instance.
-make_instance() {
-    local dir=$1 gtid=$2 own=0 setting port uuid=
-    shift 2
-    rm -rf "$dir"
-    mkdir -p "$dir"
-    chmod 700 "$dir"
-    for setting in "$@"; do
-        case $setting in
-        lower_case_table_names=* | innodb_page_size=* | innodb_data_file_path=* | innodb_undo_* | innodb_checksum*) own=1 ;;
-        server_uuid=*) uuid=${setting#*=} ;;
-        esac
-    done
-    if [ $own = 1 ]; then # settings that are baked into the data folder when it is made
-        bootstrap "$dir" "$@"
-        rm -f "$dir/data/auto.cnf"
-    else
-        local from
-        from=$(template) || return
-        cp -a --reflink=auto "$from" "$dir/data" || return
-    fi
-    [ -z "$uuid" ] || printf '[auto]\nserver-uuid=%s\n' "$uuid" >"$dir/data/auto.cnf"
-    port=$(free_port) || return
-    write_config "$dir" "$port" "$gtid" "$@"
-    printf '%s\n' "PORT=$port" "VERSION=$VERSION" >"$dir/server.env"
-    settings_of "$gtid" "$@" >"$dir/settings"
-}
 
 settings_of() {
     echo "gtid=$1"
@@ -117,11 +32,10 @@ settings_of() {
 launch() {
     local dir=$1 pid deadline=$((SECONDS + 90)) mark=0
     [ ! -f "$dir/error.log" ] || mark=$(wc -c <"$dir/error.log")
-    # Of a server that was killed, whose number may still be taken: by what waits to be reaped, or by another program.
-    rm -f "$dir/s.lock"
-    begin_process "$dir" "$dir/console.log" "${SERVER[@]}" --defaults-file="$dir/my.cnf"
+    kind_clear "$dir"
+    begin_process "$dir" "$dir/console.log" "${SERVER[@]}" "$(kind_argument "$dir")"
     pid=$BEGUN
-    until "${CLIENT[@]}" -uroot -S "$dir/s" -e 'DO 1' >"$dir/client.log" 2>&1; do
+    until kind_answers "$dir" >"$dir/client.log" 2>&1; do
         if [ ! -d "/proc/$pid" ] || [ $SECONDS -ge $deadline ]; then
             kill -9 "$pid" 2>/dev/null
             rm -f "$dir/pid"
@@ -150,7 +64,7 @@ start_locked() {
         # Between the choice of the port and its use somebody else may have taken it: then, and only then, another one.
         grep -qi 'address already in use\|port.*in use' "$dir/launch.err" || break
         port=$(free_port) || return
-        sed -i "s/^port=.*/port=$port/" "$dir/my.cnf"
+        kind_set_port "$dir" "$port"
         sed -i "s/^PORT=.*/PORT=$port/" "$dir/server.env"
     done
     cat "$dir/launch.err" >&2
@@ -163,11 +77,12 @@ remove_locked() {
     local dir
     dir=$(instance_dir "$1")
     end_process "$dir" KILL
+    kind_clear "$dir"
     rm -rf "$dir"
 }
 
 restart_locked() {
-    stop_locked "$1" TERM
+    stop_locked "$1" "$(kind_stop_signal)"
     start_locked "$1" 0 ''
 }
 
@@ -179,11 +94,11 @@ describe() { # NAME text|json
     pid=$(live_pid "$dir") || pid=
     if [ "$2" = json ]; then
         printf '{"kind":"%s","name":"%s","version":"%s","host":"127.0.0.1","port":%s,"socket":"%s","pid":%s,' \
-            "$KIND" "$1" "$VERSION" "$PORT" "$dir/s" "${pid:-null}"
+            "$KIND" "$1" "$VERSION" "$PORT" "$(kind_socket "$dir")" "${pid:-null}"
         printf '"datadir":"%s","log":"%s","admin_user":"%s","admin_password":"%s","mirror_user":"%s","mirror_password":"%s"}\n' \
             "$dir/data" "$dir/error.log" "$ADMIN_USER" "$ADMIN_PASSWORD" "$MIRROR_USER" "$MIRROR_PASSWORD"
     else
-        printf '%-8s %s\n' kind "$KIND" name "$1" version "$VERSION" host 127.0.0.1 port "$PORT" socket "$dir/s" \
+        printf '%-8s %s\n' kind "$KIND" name "$1" version "$VERSION" host 127.0.0.1 port "$PORT" socket "$(kind_socket "$dir")" \
             pid "${pid:--}" datadir "$dir/data" log "$dir/error.log" \
             admin "$ADMIN_USER / $ADMIN_PASSWORD" mirror "$MIRROR_USER / $MIRROR_PASSWORD"
     fi
@@ -205,7 +120,7 @@ status() {
 valid_socket() {
     local socket
     valid_name "$1"
-    socket=$(instance_dir "$1")/s
+    socket=$(kind_socket "$(instance_dir "$1")")
     [ ${#socket} -le 107 ] || die 2 "the socket path is longer than the 107 bytes a socket may have: $socket" \
         "set LAKEHOUSE_STATE to a shorter folder"
 }
@@ -232,7 +147,7 @@ server_main() {
                 shift
                 ;;
             --set)
-                [[ ${2:-} =~ ^[a-z_0-9.-]+(=.*)?$ ]] || die 2 "--set takes key=value, as in my.cnf: '${2:-}'"
+                [[ ${2:-} =~ ^[a-z_0-9.-]+(=.*)?$ ]] || die 2 "--set takes key=value, as in the server's configuration: '${2:-}'"
                 settings+=("$2")
                 shift
                 ;;
@@ -247,7 +162,7 @@ server_main() {
         ;;
     stop)
         [ "${1:-}" = --all ] || require_instance "${1:-}"
-        each stop_locked "$1" TERM
+        each stop_locked "$1" "$(kind_stop_signal)"
         ;;
     kill9)
         require_instance "${1:-}"
@@ -267,7 +182,7 @@ server_main() {
         name=$1
         shift
         kind_locate || die 3 "$KIND is not installed" "dev/$KIND install"
-        exec "${CLIENT[@]}" -uroot -S "$(instance_dir "$name")/s" --default-character-set=utf8mb4 "$@"
+        kind_sql "$(instance_dir "$name")" "$@"
         ;;
     port)
         require_instance "${1:-}"

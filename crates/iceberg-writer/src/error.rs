@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Corrupt,
     /// Another process holds the catalog's database. Trying again may help.
     Busy,
+    /// The server of the catalog's database cannot be reached, or refuses this user. Trying again may help.
+    Unreachable,
     /// A folder, a file or the catalog's database may not be written.
     NotWritable,
     /// No space is left.

@@ -20,7 +20,7 @@ mod storage;
 mod table;
 mod upkeep;
 
-pub use catalog::{Catalog, CatalogConfig, TableName, TableOptions};
+pub use catalog::{Catalog, CatalogAddress, CatalogConfig, TableName, TableOptions};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use collapse::NewRows;
 pub use commit::{Commit, CommitError};

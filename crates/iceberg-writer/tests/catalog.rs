@@ -1,230 +1,277 @@
-//! The catalog's database, shared with others, and everything that can be wrong with it or with a table's files.
+//! What every catalog does, on each kind of database.
 
+use crate::servers::*;
 use crate::support::*;
-use iceberg_writer::{Catalog, CatalogConfig, CommitError, ErrorKind, TableName, TableOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
+use iceberg_writer::{Catalog, CatalogConfig, Commit, CommitError, ErrorKind, NewRows, Table, TableName, TableOptions, Upkeep};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
-
-async fn sql(lake: &Lake, text: &str) -> u64 {
-    let mut c = SqliteConnectOptions::new().filename(lake.dir.path().join("catalog.db")).connect().await.unwrap();
-    let done = sqlx::query(text).execute(&mut c).await.unwrap().rows_affected();
-    c.close().await.unwrap();
-    done
-}
 
 #[tokio::test]
 async fn tables_are_listed_loaded_and_dropped() {
-    let (lake, s) = (Lake::new().await, id_data(&[0]));
-    assert!(lake.catalog.load_table(&name(&s)).await.unwrap().is_none());
-    let t = span(&lake.table(&s).await, &s, &[plus(1, "a")]).await;
-    lake.catalog.create_namespace("empty").await.unwrap();
-    lake.catalog.create_namespace("empty").await.unwrap();
-    assert_eq!(lake.catalog.namespaces().await.unwrap(), ["empty", "shop"]);
-    assert_eq!(lake.catalog.tables().await.unwrap(), [name(&s)]);
-    let again = lake.reopened().await.load_table(&name(&s)).await.unwrap().unwrap();
-    assert_eq!((all(&again).await, again.uuid()), (vec!["1|a".to_owned()], t.uuid()));
-    assert!(lake.catalog.drop_table(&name(&s)).await.unwrap());
-    assert!(!lake.catalog.drop_table(&name(&s)).await.unwrap());
-    assert_eq!(lake.catalog.tables().await.unwrap(), []);
+    on_each("listed", async |lake, _| {
+        let s = id_data(&[0]);
+        assert!(lake.catalog.load_table(&name(&s)).await.unwrap().is_none());
+        let t = span(&lake.table(&s).await, &s, &[plus(1, "a")]).await;
+        lake.catalog.create_namespace("empty").await.unwrap();
+        lake.catalog.create_namespace("empty").await.unwrap();
+        assert_eq!(lake.catalog.namespaces().await.unwrap(), ["empty", "shop"]);
+        assert_eq!(lake.catalog.tables().await.unwrap(), [name(&s)]);
+        let again = lake.reopened().await.load_table(&name(&s)).await.unwrap().unwrap();
+        assert_eq!((all(&again).await, again.uuid()), (vec!["1|a".to_owned()], t.uuid()));
+        assert!(lake.catalog.drop_table(&name(&s)).await.unwrap());
+        assert!(!lake.catalog.drop_table(&name(&s)).await.unwrap());
+        assert_eq!(lake.catalog.tables().await.unwrap(), []);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_table_is_made_once() {
-    let (lake, s) = (Lake::new().await, id_data(&[0]));
-    lake.table(&s).await;
-    let e = lake.catalog.create_table(&name(&s), &s, TableOptions::default()).await.unwrap_err();
-    assert_eq!(e.kind(), ErrorKind::AlreadyExists);
-    assert_eq!(lake.files("metadata.json").len(), 1, "the second one's metadata is gone");
+    on_each("made_once", async |lake, _| {
+        let s = id_data(&[0]);
+        lake.table(&s).await;
+        let e = lake.catalog.create_table(&name(&s), &s, TableOptions::default()).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::AlreadyExists);
+        assert!(e.to_string().contains("table shop.orders exists already"), "{e}");
+        assert_eq!(lake.files("metadata.json").len(), 1, "the second one's metadata is gone");
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn odd_names_stay_inside_the_warehouse() {
-    let (lake, s) = (Lake::new().await, id_data(&[0]));
-    let odd = TableName::new("../up", "a/b 'ü%\"");
-    let t = lake.catalog.create_table(&odd, &s, TableOptions::default()).await.unwrap();
-    let t = span(&t, &s, &[plus(1, "a")]).await;
-    assert!(t.metadata().location().starts_with(lake.catalog.warehouse()) && !t.metadata().location().contains(".."));
-    assert_eq!(lake.files(".parquet").len(), 2);
-    assert_eq!(all(&lake.catalog.load_table(&odd).await.unwrap().unwrap()).await, ["1|a"]);
+async fn of_many_that_make_the_same_table_at_once_one_does() {
+    on_each("same_table", async |lake, _| {
+        let s = id_data(&[0]);
+        let creators: Vec<_> = (0..6)
+            .map(|_| {
+                let (catalog, s) = (lake.catalog.clone(), Arc::clone(&s));
+                tokio::spawn(async move { catalog.create_table(&name(&s), &s, TableOptions::default()).await })
+            })
+            .collect();
+        let mut made = 0;
+        for creator in creators {
+            match creator.await.unwrap() {
+                Ok(_) => made += 1,
+                Err(e) => assert_eq!(e.kind(), ErrorKind::AlreadyExists, "{e}"),
+            }
+        }
+        assert_eq!(made, 1);
+        assert_eq!(lake.files("metadata.json").len(), 1);
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn the_tables_are_those_of_javas_catalog_and_one_without_a_type_column_is_completed() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("catalog.db");
-    let mut c = SqliteConnectOptions::new().filename(&path).create_if_missing(true).connect().await.unwrap();
-    sqlx::query(
-        "CREATE TABLE iceberg_tables (catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) NOT NULL,
-         table_name VARCHAR(255) NOT NULL, metadata_location VARCHAR(1000), previous_metadata_location VARCHAR(1000),
-         PRIMARY KEY (catalog_name, table_namespace, table_name))",
-    )
-    .execute(&mut c)
-    .await
-    .unwrap();
-    sqlx::query("INSERT INTO iceberg_tables VALUES ('lake', 'old', 'one', 'file:///x', NULL), ('other', 'o', 't', '', '')")
-        .execute(&mut c)
-        .await
-        .unwrap();
-    let catalog = Catalog::open_sqlite(&path, dir.path().to_string_lossy(), CatalogConfig::default()).await.unwrap();
-    assert_eq!(catalog.tables().await.unwrap(), [TableName::new("old", "one")]);
-    assert_eq!(catalog.namespaces().await.unwrap(), ["old"]);
-    let s = id_data(&[0]);
-    let t = catalog.create_table(&name(&s), &s, TableOptions::default()).await.unwrap();
-    let row: (String, String, Option<String>, String) = sqlx::query_as(
-        "SELECT metadata_location, table_namespace, previous_metadata_location, iceberg_type FROM iceberg_tables WHERE table_name = 'orders'",
-    )
-    .fetch_one(&mut c)
-    .await
-    .unwrap();
-    assert_eq!(row, (t.metadata_location().to_owned(), "shop".to_owned(), None, "TABLE".to_owned()));
-    sqlx::query("UPDATE iceberg_tables SET iceberg_type = 'VIEW' WHERE table_name = 'orders'").execute(&mut c).await.unwrap();
-    assert!(catalog.load_table(&name(&s)).await.unwrap().is_none(), "a view is no table");
+async fn names_are_kept_byte_by_byte() {
+    on_each("names", async |lake, database| {
+        let s = id_data(&[0]);
+        // MySQL's own keys leave spaces at the end out of account: see the test of tables that others made.
+        let mut odd = vec![
+            "../up",
+            "a/b 'ü%\"",
+            "Orders",
+            "orders",
+            "ORDERS",
+            "größe",
+            "grösse",
+            "表",
+            "🦆",
+            "a\\b",
+            "semi;--",
+            "ß",
+            "ss",
+            "İ",
+        ];
+        if !matches!(database.kind, Kind::Mysql | Kind::Mariadb) {
+            odd.push("orders ");
+        }
+        let name = |odd: &str| TableName::new(format!("in {odd}"), odd);
+        for (i, n) in odd.iter().enumerate() {
+            let t = lake.catalog.create_table(&name(n), &s, TableOptions::default()).await.unwrap();
+            span(&t, &s, &[plus(i as i32, n)]).await;
+            assert!(t.metadata().location().starts_with(lake.catalog.warehouse()) && !t.metadata().location().contains("/.."));
+        }
+        let mut expected: Vec<TableName> = odd.iter().map(|n| name(n)).collect();
+        expected.sort();
+        assert_eq!(lake.catalog.tables().await.unwrap(), expected);
+        assert_eq!(lake.catalog.namespaces().await.unwrap(), expected.iter().map(|n| n.namespace.clone()).collect::<Vec<_>>());
+        for (i, n) in odd.iter().enumerate() {
+            let t = lake.catalog.load_table(&name(n)).await.unwrap().unwrap();
+            assert_eq!(all(&t).await, [format!("{i}|{n}")]);
+        }
+        assert!(lake.catalog.load_table(&TableName::new("in Orders", "orders")).await.unwrap().is_none());
+        assert!(lake.catalog.drop_table(&name("ORDERS")).await.unwrap());
+        assert!(lake.catalog.load_table(&name("orders")).await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_name_or_a_location_that_is_too_long_is_refused_and_not_cut() {
+    on_each("too_long", async |lake, database| {
+        let s = id_data(&[0]);
+        let fits = TableName::new("n".repeat(255), "ü".repeat(255));
+        lake.catalog.create_table(&fits, &s, TableOptions::default()).await.unwrap();
+        assert!(lake.catalog.load_table(&fits).await.unwrap().is_some());
+        // SQLite takes any length.
+        if database.kind != Kind::Sqlite {
+            let e =
+                lake.catalog.create_table(&TableName::new("d", "n".repeat(256)), &s, TableOptions::default()).await.unwrap_err();
+            assert!(e.kind() == ErrorKind::Invalid && e.to_string().contains("names have up to 255 letters"), "{e}");
+            let deep = format!("{}/{}", lake.catalog.warehouse(), "deep/".repeat(200));
+            let options = TableOptions { location: Some(deep), ..TableOptions::default() };
+            let e = lake.catalog.create_table(&TableName::new("d", "deep"), &s, options).await.unwrap_err();
+            assert!(e.kind() == ErrorKind::Invalid && e.to_string().contains("locations of files 1000"), "{e}");
+            assert_eq!(lake.catalog.tables().await.unwrap(), [fits]);
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_dropped_table_refuses_commits_and_a_table_made_anew_is_another() {
-    let (lake, s) = (Lake::new().await, id_data(&[0]));
-    let t = span(&lake.table(&s).await, &s, &[plus(1, "a")]).await;
-    lake.catalog.drop_table(t.name()).await.unwrap();
-    let Err(CommitError::Refused(e)) = t.truncate([], None).await else { panic!() };
-    assert_eq!(e.kind(), ErrorKind::NotFound);
-    assert!(e.to_string().contains("table shop.orders is no longer in the catalog"), "{e}");
-    assert_eq!(t.refresh().await.unwrap_err().kind(), ErrorKind::NotFound);
-    lake.table(&s).await;
-    assert!(matches!(t.truncate([], None).await, Err(CommitError::Conflict)));
-    let e = t.refresh().await.unwrap_err();
-    assert_eq!(e.kind(), ErrorKind::ForeignTable);
-    assert!(e.to_string().contains(&t.uuid().to_string()), "{e}");
-}
-
-#[tokio::test]
-async fn damaged_and_missing_files_are_named() {
-    let (lake, s) = (Lake::new().await, id_data(&[0]));
-    let t = span(&lake.table(&s).await, &s, &[plus(1, "a")]).await;
-    let path = t.metadata_location().strip_prefix("file://").unwrap().to_owned();
-    let good = std::fs::read(&path).unwrap();
-    for bad in [&good[..good.len() / 2], b"", b"{}", b"\x1f\x8bnot gzip"] {
-        std::fs::write(&path, bad).unwrap();
-        let e = lake.catalog.load_table(t.name()).await.unwrap_err();
-        assert_eq!(e.kind(), ErrorKind::Corrupt, "{e}");
-        assert!(e.to_string().contains("shop.orders") && e.to_string().contains(&path), "{e}");
-    }
-    std::fs::remove_file(&path).unwrap();
-    let e = lake.catalog.load_table(t.name()).await.unwrap_err();
-    assert_eq!(e.kind(), ErrorKind::NotFound);
-    assert!(e.to_string().contains("behind the catalog's back"), "{e}");
-    std::fs::write(&path, &good).unwrap();
-
-    let data = &lake.files("data.parquet")[0];
-    let bytes = std::fs::read(data).unwrap();
-    let read = async || t.scan().open().await?.next().await.map(|_| ());
-    for bad in [&bytes[..bytes.len() - 9], &bytes[..3], b"PAR1PAR1"] {
-        std::fs::write(data, bad).unwrap();
-        let e = read().await.unwrap_err();
-        assert!(e.kind() == ErrorKind::Corrupt && e.to_string().contains("-data.parquet"), "{e}");
-    }
-    std::fs::remove_file(data).unwrap();
-    let e = read().await.unwrap_err();
-    assert!(e.kind() == ErrorKind::NotFound && e.to_string().contains("no such file"), "{e}");
-    let list = t.head().unwrap().manifest_list().strip_prefix("file://").unwrap();
-    std::fs::write(list, b"nonsense").unwrap();
-    let e = lake.catalog.load_table(t.name()).await.unwrap_err();
-    assert!(e.to_string().contains("manifest list"), "{e}");
-}
-
-#[tokio::test]
-async fn a_locked_a_damaged_and_a_missing_database_say_what_to_do() {
-    let (lake, s) = (Lake::new().await, id_data(&[0]));
-    lake.table(&s).await;
-    let quick = CatalogConfig { busy_timeout: Duration::from_millis(50), ..CatalogConfig::default() };
-    let path = lake.dir.path().join("catalog.db");
-    let warehouse = lake.dir.path().join("warehouse").to_string_lossy().into_owned();
-    let catalog = Catalog::open_sqlite(&path, &warehouse, quick.clone()).await.unwrap();
-    let t = catalog.load_table(&name(&s)).await.unwrap().unwrap();
-
-    let mut holder: SqliteConnection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
-    let files = lake.files(".avro").len();
-    let Err(CommitError::Refused(e)) = t.truncate([], None).await else { panic!() };
-    assert_eq!(e.kind(), ErrorKind::Busy);
-    assert!(e.to_string().contains("another process holds it locked"), "{e}");
-    assert_eq!(lake.files(".avro").len(), files, "the attempt left nothing");
-    sqlx::query("ROLLBACK").execute(&mut holder).await.unwrap();
-    t.truncate([], None).await.unwrap();
-
-    let junk = lake.dir.path().join("junk.db");
-    std::fs::write(&junk, "this is no database, and it is long enough to be looked at as one".repeat(40)).unwrap();
-    let e = Catalog::open_sqlite(&junk, &warehouse, quick.clone()).await.unwrap_err();
-    assert_eq!(e.kind(), ErrorKind::Corrupt);
-    assert!(e.to_string().contains("junk.db"), "{e}");
-
-    std::fs::write(lake.dir.path().join("file"), "").unwrap();
-    let e = Catalog::open_sqlite(lake.dir.path().join("file/catalog.db"), &warehouse, quick.clone()).await.unwrap_err();
-    assert!(e.to_string().contains("file"), "{e}");
-    let e = Catalog::open_sqlite(&path, "s3://bucket/warehouse", quick).await.unwrap_err();
-    assert!(e.kind() == ErrorKind::Unsupported && e.to_string().contains("s3://bucket"), "{e}");
-}
-
-#[tokio::test]
-async fn a_catalog_that_is_opened_for_reading_is_not_changed_and_not_made() {
-    use std::os::unix::fs::PermissionsExt;
-    let (lake, s) = (Lake::new().await, id_data(&[0]));
-    lake.table(&s).await;
-    lake.catalog.close().await;
-    let folder = lake.dir.path();
-    let (path, warehouse) = (folder.join("catalog.db"), folder.join("warehouse").to_string_lossy().into_owned());
-    let beside = || std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect::<BTreeSet<_>>();
-    let before = (std::fs::read(&path).unwrap(), beside());
-    // Whom this binds (root it does not): SQLite can make no file beside the database then.
-    for mode in [0o755, 0o555] {
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
-        let catalog = Catalog::open_sqlite_read_only(&path, &warehouse, CatalogConfig::default()).await.unwrap();
-        let t = catalog.load_table(&name(&s)).await.unwrap().unwrap();
-        assert_eq!(catalog.tables().await.unwrap(), [name(&s)]);
-        assert_eq!(catalog.create_namespace("new").await.unwrap_err().kind(), ErrorKind::NotWritable);
-        let Err(CommitError::Refused(e)) = t.truncate([], None).await else { panic!("it is changed") };
-        assert_eq!(e.kind(), ErrorKind::NotWritable);
-        catalog.close().await;
-    }
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
-    assert_eq!(beside(), before.1, "files were made beside it");
-    assert!(std::fs::read(&path).unwrap() == before.0, "the file was changed");
-
-    let missing = folder.join("missing.db");
-    let e = Catalog::open_sqlite_read_only(&missing, &warehouse, CatalogConfig::default()).await.unwrap_err();
-    assert!(e.kind() == ErrorKind::NotFound && e.to_string().contains("missing.db"), "{e}");
-    assert!(!missing.exists());
-}
-
-#[tokio::test]
-async fn a_warehouse_that_cannot_be_written_stops_the_commit_and_nothing_is_lost() {
-    let (lake, s) = (Lake::new().await, id_data(&[0]));
-    let t = span(&lake.table(&s).await, &s, &[plus(1, "a")]).await;
-    // A file where the folder was: not even root can write into it.
-    let folder = lake.files("metadata.json")[0].parent().unwrap().to_path_buf();
-    let aside = folder.with_extension("aside");
-    let f = files(&t, &s, &[batch(&s, &[plus(2, "b")])], iceberg_writer::NewRows::Unknown).await;
-    std::fs::rename(&folder, &aside).unwrap();
-    std::fs::write(&folder, "").unwrap();
-    let Err(CommitError::Refused(e)) = t.commit_delta(f.clone(), [], None).await else { panic!() };
-    assert!(e.to_string().contains("writing a manifest of table shop.orders"), "{e}");
-    std::fs::remove_file(&folder).unwrap();
-    std::fs::rename(&aside, &folder).unwrap();
-    let t = t.commit_delta(f, [], None).await.unwrap();
-    assert_eq!(all(&t).await, ["1|a", "2|b"]);
+    on_each("dropped", async |lake, _| {
+        let s = id_data(&[0]);
+        let t = span(&lake.table(&s).await, &s, &[plus(1, "a")]).await;
+        lake.catalog.drop_table(t.name()).await.unwrap();
+        let Err(CommitError::Refused(e)) = t.truncate([], None).await else { panic!() };
+        assert_eq!(e.kind(), ErrorKind::NotFound);
+        assert!(e.to_string().contains("table shop.orders is no longer in the catalog"), "{e}");
+        assert_eq!(t.refresh().await.unwrap_err().kind(), ErrorKind::NotFound);
+        lake.table(&s).await;
+        assert!(matches!(t.truncate([], None).await, Err(CommitError::Conflict)));
+        let e = t.refresh().await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::ForeignTable);
+        assert!(e.to_string().contains(&t.uuid().to_string()), "{e}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn other_catalogs_in_the_same_database_are_left_alone() {
-    let (lake, s) = (Lake::new().await, id_data(&[0]));
-    let t = lake.table(&s).await;
-    assert_eq!(
-        sql(&lake, "INSERT INTO iceberg_tables VALUES ('other', 'shop', 'orders', 'file:///nowhere', NULL, 'TABLE')").await,
-        1
-    );
-    span(&t, &s, &[plus(1, "a")]).await;
-    lake.catalog.drop_table(t.name()).await.unwrap();
-    assert_eq!(sql(&lake, "DELETE FROM iceberg_tables WHERE metadata_location = 'file:///nowhere'").await, 1);
+    on_each("others", async |lake, database| {
+        let s = id_data(&[0]);
+        let t = lake.table(&s).await;
+        database.sql("INSERT INTO iceberg_tables VALUES ('other', 'shop', 'orders', 'file:///nowhere', NULL, 'TABLE')").await;
+        span(&t, &s, &[plus(1, "a")]).await;
+        lake.catalog.drop_table(t.name()).await.unwrap();
+        assert_eq!(database.sql("SELECT catalog_name, metadata_location FROM iceberg_tables").await, ["other|file:///nowhere"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_second_of_two_commits_on_one_version_conflicts_and_leaves_no_manifests() {
+    on_each("conflict", async |lake, _| {
+        let s = id_data(&[0]);
+        let t = lake.table(&s).await;
+        let mine = files(&t, &s, &[batch(&s, &[plus(1, "mine")])], NewRows::Unknown).await;
+        span(&t, &s, &[plus(2, "theirs")]).await;
+        let before = (lake.files(".avro"), lake.files(".json"));
+        assert!(matches!(t.commit_delta(mine.clone(), [], None).await, Err(CommitError::Conflict)));
+        assert_eq!((lake.files(".avro"), lake.files(".json")), before);
+        let t = t.refresh().await.unwrap().commit_delta(mine, [], None).await.unwrap();
+        assert_eq!(all(&t).await, ["1|mine", "2|theirs"]);
+    })
+    .await;
+}
+
+async fn committer(mut t: Table, s: Arc<cdc_core::TableSchema>, who: i32, commits: i32) {
+    for i in 0..commits {
+        let f = files(&t, &s, &[batch(&s, &[plus(who * 1_000 + i, "x")])], NewRows::All).await;
+        loop {
+            let commit = Commit::new().with_delta(f.clone()).with_property("id", format!("{who}-{i}"));
+            match t.commit(&commit).await {
+                Ok(next) => {
+                    t = next;
+                    break;
+                }
+                Err(CommitError::Conflict) => t = t.refresh().await.unwrap(),
+                Err(e) => panic!("{e}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn racing_committers_lose_no_commit_and_double_none() {
+    on_each("racing", async |lake, _| {
+        let s = id_data(&[0]);
+        let t = lake.table(&s).await;
+        // The second has a catalog of its own, as another process would.
+        let other = lake.reopened().await.load_table(t.name()).await.unwrap().unwrap();
+        let a = tokio::spawn(committer(t.clone(), Arc::clone(&s), 1, 25));
+        let b = tokio::spawn(committer(other, Arc::clone(&s), 2, 25));
+        a.await.unwrap();
+        b.await.unwrap();
+        let t = t.refresh().await.unwrap();
+        let rows = all(&t).await;
+        assert_eq!((rows.len(), rows.iter().collect::<BTreeSet<_>>().len()), (50, 50));
+        let ids: Vec<_> = t.ancestry().map(|s| s.summary().additional_properties["id"].clone()).collect();
+        assert_eq!((ids.len(), ids.iter().collect::<BTreeSet<_>>().len()), (50, 50));
+        let sequences: Vec<i64> = t.ancestry().map(|s| s.sequence_number()).collect();
+        assert_eq!(sequences, (1..=50).rev().collect::<Vec<i64>>());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn files_of_expired_snapshots_are_listed_with_the_swap_and_deleted_when_they_are_due() {
+    on_each_empty("expired", async |folder, database| {
+        let hour = Duration::from_secs(3600);
+        let upkeep = Upkeep { keep_snapshots: 2, metadata_versions: 3, sweep_every: 100 * hour, ..Upkeep::default() };
+        let lake = Lake::at(folder, database.address(), upkeep).await;
+        let s = id_data(&[0]);
+        let mut t = lake.table(&s).await;
+        for i in 0..8 {
+            lake.clock.advance(hour);
+            t = span(&t, &s, &[plus(i, "a")]).await;
+        }
+        let listed = "SELECT kind, COUNT(*) FROM cdc_expired_files GROUP BY kind ORDER BY kind";
+        let due = database.sql(listed).await;
+        assert!(due.len() == 2 && due[0].starts_with("metadata|") && due[1].starts_with("snapshot|"), "{due:?}");
+        let before = lake.files(".avro").len();
+        lake.clock.advance(2 * hour);
+        let deleted = t.sweep().await.unwrap();
+        assert!(deleted > 5 && lake.files(".avro").len() < before, "{deleted}");
+        assert_eq!(database.sql(listed).await, [""; 0]);
+        assert_eq!(t.sweep().await.unwrap(), 0);
+        assert_eq!(all(&t.refresh().await.unwrap()).await.len(), 8);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_catalog_that_is_opened_for_reading_changes_and_makes_nothing() {
+    on_each_empty("reading", async |folder, database| {
+        let warehouse = folder.path().join("warehouse").to_string_lossy().into_owned();
+        let config = CatalogConfig::default();
+        let e = Catalog::open_read_only(&database.address(), &warehouse, config.clone()).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::NotFound, "{e}");
+        if database.kind != Kind::Sqlite {
+            let made = "SELECT COUNT(*) FROM information_schema.tables WHERE table_name LIKE '%iceberg%' AND table_schema NOT LIKE 'i_%'";
+            let here = match database.kind {
+                Kind::Postgres => made.replace("table_schema NOT LIKE 'i_%'", "table_schema = 'public'"),
+                _ => made.replace("table_schema NOT LIKE 'i_%'", "table_schema = DATABASE()"),
+            };
+            assert_eq!(database.sql(&here).await, ["0"]);
+        }
+        let s = id_data(&[0]);
+        let lake = Lake::at(folder, database.address(), Upkeep::default()).await;
+        lake.table(&s).await;
+        lake.catalog.close().await;
+        let catalog = Catalog::open_read_only(&database.address(), &warehouse, config).await.unwrap();
+        assert_eq!(catalog.tables().await.unwrap(), [name(&s)]);
+        let t = catalog.load_table(&name(&s)).await.unwrap().unwrap();
+        assert_eq!(catalog.create_namespace("new").await.unwrap_err().kind(), ErrorKind::NotWritable);
+        assert_eq!(catalog.drop_table(&name(&s)).await.unwrap_err().kind(), ErrorKind::NotWritable);
+        let Err(CommitError::Refused(e)) = t.truncate([], None).await else { panic!("it is changed") };
+        assert_eq!(e.kind(), ErrorKind::NotWritable);
+        assert!(e.to_string().contains("read"), "{e}");
+        assert_eq!(catalog.namespaces().await.unwrap(), ["shop"]);
+        catalog.close().await;
+        assert!(catalog.tables().await.is_err());
+    })
+    .await;
 }

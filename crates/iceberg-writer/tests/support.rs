@@ -5,14 +5,15 @@ use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use cdc_core::{Column, LogicalType, NativeType, Op, TableId, TableSchema};
 use futures::TryStreamExt;
 use iceberg_writer::{
-    Catalog, CatalogConfig, Commit, DeltaFiles, DeltaWriter, Durability, ManualClock, NewRows, ScanBuilder, Table, TableName,
-    TableOptions, Upkeep, WriterConfig,
+    Catalog, CatalogAddress, CatalogConfig, Commit, DeltaFiles, DeltaWriter, Durability, ManualClock, NewRows, ScanBuilder,
+    Table, TableName, TableOptions, Upkeep, WriterConfig,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub struct Lake {
     pub dir: tempfile::TempDir,
+    pub address: CatalogAddress,
     pub catalog: Catalog,
     pub clock: ManualClock,
 }
@@ -23,17 +24,21 @@ impl Lake {
     }
 
     pub async fn with_upkeep(upkeep: Upkeep) -> Self {
-        let mut dir = tempfile::tempdir().unwrap();
-        // Kept, another engine can read what a test left: TMPDIR says where.
-        dir.disable_cleanup(std::env::var_os("KEEP_LAKES").is_some());
+        let dir = folder();
+        let address = CatalogAddress::sqlite(dir.path().join("catalog.db"));
+        Self::at(dir, address, upkeep).await
+    }
+
+    /// A catalog at this address, its tables' files in this folder.
+    pub async fn at(dir: tempfile::TempDir, address: CatalogAddress, upkeep: Upkeep) -> Self {
         let clock = ManualClock::at_ms(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64);
-        let catalog = open(dir.path(), config(&clock, upkeep)).await;
-        Self { dir, catalog, clock }
+        let catalog = open(dir.path(), &address, config(&clock, upkeep)).await;
+        Self { dir, address, catalog, clock }
     }
 
     /// The same files, opened anew as another process would.
     pub async fn reopened(&self) -> Catalog {
-        open(self.dir.path(), config(&self.clock, Upkeep::default())).await
+        open(self.dir.path(), &self.address, config(&self.clock, Upkeep::default())).await
     }
 
     pub async fn table(&self, schema: &TableSchema) -> Table {
@@ -63,8 +68,16 @@ pub fn config(clock: &ManualClock, upkeep: Upkeep) -> CatalogConfig {
     CatalogConfig { durability: Durability::Process, upkeep, clock: Arc::new(clock.clone()), ..CatalogConfig::default() }
 }
 
-pub async fn open(dir: &Path, config: CatalogConfig) -> Catalog {
-    Catalog::open_sqlite(dir.join("catalog.db"), dir.join("warehouse").to_string_lossy(), config).await.unwrap()
+pub async fn open(dir: &Path, address: &CatalogAddress, config: CatalogConfig) -> Catalog {
+    Catalog::open(address, dir.join("warehouse").to_string_lossy(), config).await.unwrap()
+}
+
+/// A folder that is gone after the test.
+pub fn folder() -> tempfile::TempDir {
+    let mut dir = tempfile::tempdir().unwrap();
+    // Kept, another engine can read what a test left: TMPDIR says where.
+    dir.disable_cleanup(std::env::var_os("KEEP_LAKES").is_some());
+    dir
 }
 
 pub fn name(schema: &TableSchema) -> TableName {

@@ -1,7 +1,23 @@
 //! The catalog: which tables there are, and where the newest metadata of each lies.
 
+mod address;
+mod database;
+#[cfg(any(feature = "mysql-catalog", feature = "postgres-catalog"))]
+mod making_tables;
+#[cfg(feature = "mysql-catalog")]
+mod mysql;
+#[cfg(feature = "postgres-catalog")]
+mod postgres;
+#[cfg(any(feature = "mysql-catalog", feature = "postgres-catalog"))]
+mod server;
 mod sql;
 mod sqlite;
+
+pub use address::CatalogAddress;
+
+use address::{Place, ServerAddress, ServerKind};
+use database::{Cell, Database, Outcome, Statement, Transaction, Value};
+use sql::{Dialect, Texts};
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
@@ -12,8 +28,7 @@ use crate::upkeep::Upkeep;
 use cdc_core::TableSchema;
 use iceberg::io::{FileIO, FileIOBuilder};
 use iceberg::spec::{FormatVersion, PartitionSpec, Schema, SortOrder, TableMetadata, TableMetadataBuilder};
-use sqlx::SqlitePool;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
@@ -49,7 +64,8 @@ impl fmt::Display for TableName {
 pub struct CatalogConfig {
     /// The catalog's name: other engines must be given the same. `lake` unless told.
     pub name: String,
-    /// How long to wait for another process that holds the database locked. 10 s unless told.
+    /// How long to wait for another process that holds the database locked, for a statement on a server, and for a server that was
+    /// lost. 10 s unless told.
     pub busy_timeout: Duration,
     /// Whether commits survive a power cut. They do unless told.
     pub durability: Durability,
@@ -80,17 +96,17 @@ pub struct TableOptions {
     pub properties: BTreeMap<String, String>,
 }
 
-/// Iceberg tables listed in a SQLite database, as Iceberg Java's `JdbcCatalog` (schema V1) lists them. Cheap to clone.
+/// Iceberg tables listed in a SQL database, as Iceberg Java's `JdbcCatalog` lists them (both versions of its tables: V1, and V0 without a
+/// column that tells tables from views, which PyIceberg makes). Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog(Arc<Shared>);
 
 struct Shared {
     config: CatalogConfig,
-    path: PathBuf,
+    address: CatalogAddress,
     warehouse: String,
-    pool: SqlitePool,
-    /// SQLite has one writer; waiting here is fair and does not poll.
-    writer: tokio::sync::Mutex<()>,
+    database: Arc<dyn Database>,
+    texts: Texts,
     file_io: FileIO,
     #[cfg(test)]
     fault: std::sync::Mutex<Option<Fault>>,
@@ -98,8 +114,29 @@ struct Shared {
 
 impl fmt::Debug for Catalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Catalog").field("path", &self.0.path).field("warehouse", &self.0.warehouse).finish_non_exhaustive()
+        f.debug_struct("Catalog")
+            .field("address", &self.0.address)
+            .field("warehouse", &self.0.warehouse)
+            .field("database", &self.0.database)
+            .finish_non_exhaustive()
     }
+}
+
+/// What a catalog is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Nothing is made or changed.
+    Read,
+    /// What is missing is made.
+    Write,
+}
+
+/// A database that was opened.
+struct Opened {
+    database: Arc<dyn Database>,
+    dialect: Dialect,
+    /// Whether its `iceberg_tables` has the column that tells tables from views.
+    has_type: bool,
 }
 
 /// How a swap may be lost, for tests.
@@ -154,14 +191,35 @@ pub(crate) enum Swap {
 }
 
 impl Catalog {
+    /// Opens the catalog at this address, making its tables if they are missing; Iceberg tables are made below `warehouse`, a folder or
+    /// `file:///` location.
+    ///
+    /// A table that PyIceberg made gets the column that tells tables from views, as Iceberg Java adds it; if this user may not
+    /// add it, the catalog is used without.
+    ///
+    /// # Errors
+    /// Of a file as [`open_sqlite`](Self::open_sqlite). Of a server: [`ErrorKind::Unreachable`] (it cannot be reached, or refuses user, password or
+    /// database), `NotWritable` (tables are missing and may not be made), `Busy`, `Invalid` (no user), `Unsupported` (a crate feature that was left out, or tables
+    /// without transactions).
+    pub async fn open(address: &CatalogAddress, warehouse: impl AsRef<str>, config: CatalogConfig) -> Result<Self> {
+        Self::open_for(Reach::Write, address, warehouse.as_ref(), config).await
+    }
+
+    /// Opens the catalog at this address for reading: nothing is made or changed. What would change it fails with
+    /// [`ErrorKind::NotWritable`].
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); there are no tables of a catalog: [`ErrorKind::NotFound`].
+    pub async fn open_read_only(address: &CatalogAddress, warehouse: impl AsRef<str>, config: CatalogConfig) -> Result<Self> {
+        Self::open_for(Reach::Read, address, warehouse.as_ref(), config).await
+    }
+
     /// Opens (or makes) the catalog in this SQLite file; tables are made below `warehouse`, a folder or `file:///` location.
     ///
     /// # Errors
     /// The file is locked, read-only, damaged or cannot be made: [`ErrorKind::Busy`], `NotWritable`, `Corrupt`, `DiskFull`, `Io`.
     pub async fn open_sqlite(path: impl AsRef<Path>, warehouse: impl AsRef<str>, config: CatalogConfig) -> Result<Self> {
-        let path = path.as_ref().to_path_buf();
-        let pool = sqlite::open(&path, config.busy_timeout, config.durability == Durability::Disk).await?;
-        Self::with_pool(path, warehouse.as_ref(), config, pool)
+        Self::open(&CatalogAddress::sqlite(path.as_ref()), warehouse, config).await
     }
 
     /// Opens the catalog in this SQLite file for reading: nothing is made or changed, also where this user could not. What would change
@@ -175,35 +233,33 @@ impl Catalog {
         warehouse: impl AsRef<str>,
         config: CatalogConfig,
     ) -> Result<Self> {
-        let path = path.as_ref().to_path_buf();
-        let pool = sqlite::open_read_only(&path, config.busy_timeout).await?;
-        Self::with_pool(path, warehouse.as_ref(), config, pool)
+        Self::open_read_only(&CatalogAddress::sqlite(path.as_ref()), warehouse, config).await
     }
 
-    fn with_pool(path: PathBuf, warehouse: &str, config: CatalogConfig, pool: SqlitePool) -> Result<Self> {
+    async fn open_for(reach: Reach, address: &CatalogAddress, warehouse: &str, config: CatalogConfig) -> Result<Self> {
         let folder = local_path_or_relative(warehouse)?;
+        let Opened { database, dialect, has_type } = match &address.0 {
+            Place::Sqlite(path) => sqlite::open(path, reach, &config).await?,
+            Place::Server(server) => open_server(server, reach, &config).await?,
+        };
         let file_io =
             FileIOBuilder::new(Arc::new(LocalStorageFactory { durability: config.durability, folders_by_caller: true })).build();
         Ok(Self(Arc::new(Shared {
             config,
-            path,
+            address: address.clone(),
             warehouse: format!("file://{}", folder.display()).trim_end_matches('/').to_owned(),
-            pool,
-            writer: tokio::sync::Mutex::new(()),
+            database,
+            texts: Texts::new(dialect, has_type),
             file_io,
             #[cfg(test)]
             fault: std::sync::Mutex::new(None),
         })))
     }
 
-    /// Closes the database's connections, those of clones too, and waits until they are closed: the file is then no longer written, its
+    /// Closes the database's connections, those of clones too, and waits until they are closed: a file is then no longer written, its
     /// write-ahead log is merged. Dropping the last clone does the same without anyone knowing when. Later calls fail.
     pub async fn close(&self) {
-        self.0.pool.close().await;
-        // A connection that was on its way back when the pool was closed is in it now, and open.
-        while self.0.pool.size() > 0 {
-            self.0.pool.close().await;
-        }
+        self.0.database.close().await;
     }
 
     /// The catalog's name.
@@ -217,45 +273,65 @@ impl Catalog {
     }
 
     /// Makes a namespace; nothing happens if it exists.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`]: on MySQL, in tables that others made, one that differs in the case of letters only.
     pub async fn create_namespace(&self, namespace: &str) -> Result<()> {
-        let _one = self.0.writer.lock().await;
-        let exists: Option<i64> = sqlx::query_scalar(sql::NAMESPACE_EXISTS)
-            .bind(self.name())
-            .bind(namespace)
-            .bind(self.name())
-            .bind(namespace)
-            .fetch_optional(&self.0.pool)
-            .await
-            .map_err(|e| self.sqlite("read", e))?;
-        if exists.is_none() {
-            sqlx::query(sql::INSERT_NAMESPACE)
-                .bind(self.name())
-                .bind(namespace)
-                .execute(&self.0.pool)
-                .await
-                .map_err(|e| self.sqlite("write", e))?;
+        let insert = || Transaction {
+            statements: vec![Statement {
+                text: &self.0.texts.insert_namespace,
+                values: vec![Value::Text(self.name()), Value::Text(namespace)],
+                one_row: false,
+            }],
+            is_swap: false,
+        };
+        if self.has_namespace(namespace).await? {
+            return Ok(());
         }
-        Ok(())
+        match self.0.database.transact(&insert()).await {
+            Outcome::Done | Outcome::Unmet | Outcome::Unknown(_) => {}
+            Outcome::Failed(e) => return Err(e),
+        }
+        if self.has_namespace(namespace).await? {
+            return Ok(());
+        }
+        Err(self.taken(&format!("namespace {namespace}")))
+    }
+
+    async fn has_namespace(&self, namespace: &str) -> Result<bool> {
+        let values = [Value::Text(self.name()), Value::Text(namespace)];
+        Ok(!self.0.database.rows(&self.0.texts.namespace_exists, &values).await?.is_empty())
     }
 
     /// All namespaces, sorted.
     pub async fn namespaces(&self) -> Result<Vec<String>> {
-        sqlx::query_scalar(sql::LIST_NAMESPACES)
-            .bind(self.name())
-            .bind(self.name())
-            .fetch_all(&self.0.pool)
-            .await
-            .map_err(|e| self.sqlite("read", e))
+        let rows = self.0.database.rows(&self.0.texts.list_namespaces, &[Value::Text(self.name())]).await?;
+        let names: BTreeSet<String> = rows.into_iter().flatten().filter_map(Cell::text).collect();
+        Ok(names.into_iter().collect())
     }
 
     /// All tables, sorted.
     pub async fn tables(&self) -> Result<Vec<TableName>> {
-        let rows: Vec<(String, String)> = sqlx::query_as(sql::LIST_TABLES)
-            .bind(self.name())
-            .fetch_all(&self.0.pool)
-            .await
-            .map_err(|e| self.sqlite("read", e))?;
-        Ok(rows.into_iter().map(|(namespace, name)| TableName { namespace, name }).collect())
+        let rows = self.0.database.rows(&self.0.texts.list_tables, &[Value::Text(self.name())]).await?;
+        let name = |row: Vec<Cell>| {
+            let mut row = row.into_iter().filter_map(Cell::text);
+            Some(TableName { namespace: row.next()?, name: row.next()? })
+        };
+        let mut names: Vec<TableName> = rows.into_iter().filter_map(name).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// What is said when the database has no room for a name that is not there.
+    fn taken(&self, what: &str) -> Error {
+        Error::new(
+            ErrorKind::AlreadyExists,
+            format!(
+                "{what} cannot be made in the catalog {}: a view has this name, or the database takes another name for the same because its tables were made with a \
+                 collation that leaves case or spaces out of account; use another name, or ALTER TABLE ... CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+                self.0.address
+            ),
+        )
     }
 
     /// Makes a table with the columns and key of `schema`: format v2, unpartitioned, zstd; its namespace too, if missing.
@@ -295,24 +371,35 @@ impl Catalog {
         self.sync_folders(vec![format!("{}/metadata", metadata.location())]).await?;
         self.create_namespace(&name.namespace).await?;
         let at = at.to_string();
-        let inserted = {
-            let _one = self.0.writer.lock().await;
-            sqlx::query(sql::INSERT_TABLE)
-                .bind(self.name())
-                .bind(&name.namespace)
-                .bind(&name.name)
-                .bind(&at)
-                .execute(&self.0.pool)
-                .await
-                .map_err(|e| self.sqlite("write", e))?
-                .rows_affected()
+        let insert = Transaction {
+            statements: vec![Statement {
+                text: &self.0.texts.insert_table,
+                values: [self.name(), &name.namespace, &name.name, &at].map(Value::Text).to_vec(),
+                one_row: true,
+            }],
+            is_swap: false,
         };
-        if inserted == 0 {
-            self.delete_quietly(&at).await;
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("table {name} exists already in the catalog {}; load it instead", self.0.path.display()),
-            ));
+        let mut inserted = self.0.database.transact(&insert).await;
+        if matches!(inserted, Outcome::Unknown(_)) {
+            // Once more: it comes to the same, since there is one row of this name, and the location in it tells whose it is.
+            inserted = self.0.database.transact(&insert).await;
+        }
+        match inserted {
+            Outcome::Done => {}
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
+            Outcome::Unmet => {
+                let there = self.pointer(name).await?;
+                if there.as_ref() != Some(&at) {
+                    self.delete_quietly(&at).await;
+                    return Err(match there {
+                        Some(_) => Error::new(
+                            ErrorKind::AlreadyExists,
+                            format!("table {name} exists already in the catalog {}; load it instead", self.0.address),
+                        ),
+                        None => self.taken(&format!("table {name}")),
+                    });
+                }
+            }
         }
         Ok(Table::fresh(self.clone(), name.clone(), metadata, at))
     }
@@ -329,16 +416,23 @@ impl Catalog {
     }
 
     /// Takes the table out of the catalog; its files stay. True if it was there.
+    ///
+    /// # Errors
+    /// Of the database. If its answer was lost the table may be gone: list the tables.
     pub async fn drop_table(&self, name: &TableName) -> Result<bool> {
-        let _one = self.0.writer.lock().await;
-        let done = sqlx::query(sql::DROP_TABLE)
-            .bind(self.name())
-            .bind(&name.namespace)
-            .bind(&name.name)
-            .execute(&self.0.pool)
-            .await
-            .map_err(|e| self.sqlite("write", e))?;
-        Ok(done.rows_affected() > 0)
+        let delete = Transaction {
+            statements: vec![Statement {
+                text: &self.0.texts.drop_table,
+                values: [self.name(), &name.namespace, &name.name].map(Value::Text).to_vec(),
+                one_row: true,
+            }],
+            is_swap: false,
+        };
+        match self.0.database.transact(&delete).await {
+            Outcome::Done => Ok(true),
+            Outcome::Unmet => Ok(false),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
     }
 
     /// Before a file is named by the catalog, its own name must be on the disk.
@@ -368,70 +462,44 @@ impl Catalog {
     }
 
     pub(crate) async fn pointer(&self, name: &TableName) -> Result<Option<String>> {
-        let at: Option<Option<String>> = sqlx::query_scalar(sql::POINTER)
-            .bind(self.name())
-            .bind(&name.namespace)
-            .bind(&name.name)
-            .fetch_optional(&self.0.pool)
-            .await
-            .map_err(|e| self.sqlite("read", e))?;
-        Ok(at.flatten())
+        let values = [self.name(), &name.namespace, &name.name].map(Value::Text);
+        let rows = self.0.database.rows(&self.0.texts.pointer, &values).await?;
+        Ok(rows.into_iter().flatten().next().and_then(Cell::text))
     }
 
     /// Moves the pointer from `from` to `to`, if it is at `from`, and lists the files that go with it; one transaction.
     pub(crate) async fn swap(&self, name: &TableName, uuid: &str, from: &str, to: &str, expired: &[Expired]) -> Swap {
-        let _one = self.0.writer.lock().await;
-        let mut tx = match self.0.pool.begin_with("BEGIN IMMEDIATE").await {
-            Ok(tx) => tx,
-            Err(e) => return Swap::Failed(self.sqlite("write", e)),
-        };
-        let swapped = sqlx::query(sql::SWAP)
-            .bind(to)
-            .bind(from)
-            .bind(self.name())
-            .bind(&name.namespace)
-            .bind(&name.name)
-            .bind(from)
-            .execute(&mut *tx)
-            .await;
-        match swapped {
-            Ok(done) if done.rows_affected() == 1 => {}
-            Ok(_) => return Swap::Moved,
-            Err(e) => return Swap::Failed(self.sqlite("write", e)),
-        }
-        for files in expired.chunks(sql::ROWS_AT_ONCE) {
-            let text = sql::insert_expired(files.len());
-            let mut insert = sqlx::query(&text);
-            for file in files {
-                insert = insert
-                    .bind(self.name())
-                    .bind(uuid)
-                    .bind(file.due_ms)
-                    .bind(&file.path)
-                    .bind(file.kind.text())
-                    .bind(file.sequence);
+        let texts = &self.0.texts;
+        let chunks: Vec<(sql::Text, &[Expired])> =
+            expired.chunks(sql::ROWS_AT_ONCE).map(|files| (texts.insert_expired(files.len()), files)).collect();
+        let mut statements = vec![Statement {
+            text: &texts.swap,
+            values: [self.name(), &name.namespace, &name.name, to, from].map(Value::Text).to_vec(),
+            one_row: true,
+        }];
+        statements.extend(chunks.iter().map(|(text, files)| {
+            let mut values = vec![Value::Text(self.name()), Value::Text(uuid)];
+            for file in *files {
+                values.extend([Value::Long(file.due_ms), Value::Text(&file.path), Value::Text(file.kind.text())]);
+                values.push(Value::LongOrNull(file.sequence));
             }
-            if let Err(e) = insert.execute(&mut *tx).await {
-                return Swap::Failed(self.sqlite("write", e));
-            }
-        }
+            Statement { text, values, one_row: false }
+        }));
         #[cfg(test)]
         let fault = self.0.fault.lock().ok().and_then(|mut f| f.take());
         #[cfg(test)]
         if matches!(fault, Some(Fault::LostRequest)) {
             return Swap::Unknown(Error::new(ErrorKind::Io, "the request was lost (test)"));
         }
-        cdc_failpoint::hit("catalog-before-commit");
-        let committed = tx.commit().await;
-        cdc_failpoint::hit("catalog-after-commit");
-        match committed {
+        match self.0.database.transact(&Transaction { statements, is_swap: true }).await {
             #[cfg(test)]
-            Ok(()) if matches!(fault, Some(Fault::LostAnswer)) => {
+            Outcome::Done if matches!(fault, Some(Fault::LostAnswer)) => {
                 Swap::Unknown(Error::new(ErrorKind::Io, "the answer was lost (test)"))
             }
-            Ok(()) => Swap::Done,
-            Err(e) if sqlite::certainly_not_applied(&e) => Swap::Failed(self.sqlite("write", e)),
-            Err(e) => Swap::Unknown(self.sqlite("write", e)),
+            Outcome::Done => Swap::Done,
+            Outcome::Unmet => Swap::Moved,
+            Outcome::Failed(e) => Swap::Failed(e),
+            Outcome::Unknown(e) => Swap::Unknown(e),
         }
     }
 
@@ -445,52 +513,79 @@ impl Catalog {
     /// Metadata files that are due, oldest first.
     pub(crate) async fn due_metadata(&self, uuid: &str, now_ms: i64, limit: i64) -> Result<Vec<Expired>> {
         let kind = ExpiredKind::Metadata;
-        let paths: Vec<String> = sqlx::query_scalar(sql::DUE)
-            .bind(self.name())
-            .bind(uuid)
-            .bind(kind.text())
-            .bind(now_ms)
-            .bind(limit)
-            .fetch_all(&self.0.pool)
-            .await
-            .map_err(|e| self.sqlite("read", e))?;
-        Ok(paths.into_iter().map(|path| Expired { path, kind, due_ms: now_ms, sequence: None }).collect())
+        let texts = [self.name(), uuid, kind.text()].map(Value::Text);
+        let values = [&texts[..], &[Value::Long(now_ms), Value::Long(limit)]].concat();
+        let rows = self.0.database.rows(&self.0.texts.due, &values).await?;
+        let paths = rows.into_iter().flatten().filter_map(Cell::text);
+        Ok(paths.map(|path| Expired { path, kind, due_ms: now_ms, sequence: None }).collect())
     }
 
     /// The manifest lists of all expired snapshots, due or not.
     pub(crate) async fn expired_lists(&self, uuid: &str) -> Result<Vec<Expired>> {
         let mut lists = Vec::new();
         for kind in [ExpiredKind::Snapshot, ExpiredKind::Removal] {
-            let rows: Vec<(String, i64, Option<i64>)> = sqlx::query_as(sql::ALL_OF_KIND)
-                .bind(self.name())
-                .bind(uuid)
-                .bind(kind.text())
-                .fetch_all(&self.0.pool)
-                .await
-                .map_err(|e| self.sqlite("read", e))?;
-            lists.extend(rows.into_iter().map(|(path, due_ms, sequence)| Expired { path, kind, due_ms, sequence }));
+            let values = [self.name(), uuid, kind.text()].map(Value::Text);
+            let rows = self.0.database.rows(&self.0.texts.all_of_kind, &values).await?;
+            lists.extend(rows.into_iter().filter_map(|row| {
+                let [path, due, sequence] = <[Cell; 3]>::try_from(row).ok()?;
+                Some(Expired { path: path.text()?, kind, due_ms: due.long()?, sequence: sequence.long() })
+            }));
         }
         Ok(lists)
     }
 
     pub(crate) async fn forget_files(&self, uuid: &str, files: &[Expired]) -> Result<()> {
-        let _one = self.0.writer.lock().await;
-        let mut tx = self.0.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|e| self.sqlite("write", e))?;
-        for file in files {
-            sqlx::query(sql::DELETE_EXPIRED)
-                .bind(self.name())
-                .bind(uuid)
-                .bind(&file.path)
-                .execute(&mut *tx)
-                .await
-                .map_err(|e| self.sqlite("write", e))?;
+        let statements = files
+            .iter()
+            .map(|file| Statement {
+                text: &self.0.texts.delete_expired,
+                values: [self.name(), uuid, &file.path].map(Value::Text).to_vec(),
+                one_row: false,
+            })
+            .collect();
+        match self.0.database.transact(&Transaction { statements, is_swap: false }).await {
+            Outcome::Done | Outcome::Unmet => Ok(()),
+            // They are deleted again, which does nothing.
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         }
-        tx.commit().await.map_err(|e| self.sqlite("write", e))
     }
+}
 
-    fn sqlite(&self, doing: &str, e: sqlx::Error) -> Error {
-        sqlite::describe(doing, &self.0.path, e)
+async fn open_server(server: &ServerAddress, reach: Reach, config: &CatalogConfig) -> Result<Opened> {
+    #[cfg(any(feature = "mysql-catalog", feature = "postgres-catalog"))]
+    let use_of = server::ServerUse::new(server.clone(), reach, config);
+    #[cfg(not(any(feature = "mysql-catalog", feature = "postgres-catalog")))]
+    let _ = (reach, config);
+    match server.kind {
+        #[cfg(feature = "postgres-catalog")]
+        ServerKind::Postgres => server::Server::<postgres::PostgresSession>::open(use_of).await,
+        #[cfg(not(feature = "postgres-catalog"))]
+        ServerKind::Postgres => Err(left_out(server, "postgres-catalog")),
+        #[cfg(feature = "mysql-catalog")]
+        ServerKind::Mysql | ServerKind::Mariadb => server::Server::<mysql::MysqlSession>::open(use_of).await,
+        #[cfg(not(feature = "mysql-catalog"))]
+        ServerKind::Mysql | ServerKind::Mariadb => Err(left_out(server, "mysql-catalog")),
     }
+}
+
+#[cfg(not(all(feature = "mysql-catalog", feature = "postgres-catalog")))]
+fn left_out(server: &ServerAddress, feature: &str) -> Error {
+    let message =
+        format!("the catalog {server} cannot be opened: this program was built without the feature {feature} of iceberg-writer");
+    Error::new(ErrorKind::Unsupported, message)
+}
+
+#[cfg(any(feature = "mysql-catalog", feature = "postgres-catalog"))]
+fn no_user(server: &ServerAddress) -> Error {
+    Error::new(
+        ErrorKind::Invalid,
+        format!("no user is given for the catalog {server}; give user and password beside the address"),
+    )
+}
+
+fn no_tables(at: &dyn fmt::Display) -> Error {
+    let message = format!("there is no catalog in {at}: no table iceberg_tables; the first start of a mirror makes it");
+    Error::new(ErrorKind::NotFound, message)
 }
 
 /// Metadata of a new table that keeps the field ids as they are: the builder numbers a new table's columns itself, so it is
