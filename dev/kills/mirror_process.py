@@ -51,6 +51,16 @@ class MirrorProcess:
         self.process.kill()
         self.process.wait()
 
+    def kill_some(self, _rng):
+        """There is only the one."""
+        self.kill()
+
+    def end(self):
+        """Nothing of it is left running."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
     def wait(self, seconds):
         """The exit code; negative for a signal."""
         try:

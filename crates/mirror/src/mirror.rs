@@ -70,7 +70,7 @@ impl Mirror {
         let halves = config.halves;
         let capture_stop = watch::channel(false).0;
         let (capturing, follower, captured) = if halves == Halves::Sink {
-            let (tail, follower, captured) = LogTail::open(Arc::clone(&log), progress_topic).await?;
+            let (tail, follower, captured) = LogTail::open(Arc::clone(&log), progress_topic, !config.log.is_own()).await?;
             (tokio::spawn(tail.run(capture_stop.subscribe())), follower, captured)
         } else {
             let mut half = SourceHalf::new(source_config.clone(), router, Arc::clone(&log));

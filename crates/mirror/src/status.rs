@@ -133,6 +133,11 @@ impl StatusFile {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
     /// Replaces the file as a whole, so that a reader never sees half of it. Not synced: it is of no use after a crash.
     pub(crate) fn write(&self, status: &MirrorStatus) -> Result<()> {
         let text =

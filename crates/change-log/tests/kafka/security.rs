@@ -35,7 +35,8 @@ async fn every_way_in_works_and_whoever_has_no_right_to_it_is_refused() {
     append_and_read(at(ssl, &[&encrypted[..], &certificate].concat())).await.unwrap();
     let e = append_and_read(at(ssl, &encrypted)).await.expect_err("no client certificate");
     assert!(matches!(e.kind(), ErrorKind::Denied | ErrorKind::Unavailable), "{e}");
-    let e = append_and_read(at(ssl, &[&[("security.protocol", "ssl")][..], &certificate].concat())).await.expect_err("an unknown CA");
+    let e =
+        append_and_read(at(ssl, &[&[("security.protocol", "ssl")][..], &certificate].concat())).await.expect_err("an unknown CA");
     assert_eq!(e.kind(), ErrorKind::Denied, "{e}");
     assert!(e.to_string().contains("certificate"), "{e}");
 

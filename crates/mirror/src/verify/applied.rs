@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How long the mirror may take to come to a position.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a status of services is waited for that may be starting.
+const SHARED_PATIENCE: Duration = Duration::from_secs(15);
 /// How often its status file is read.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -23,12 +25,30 @@ pub(super) enum Applied {
 }
 
 impl Applied {
-    /// The running mirror of this configuration; started here if none runs.
+    /// The running mirror of this configuration; if none runs, it is started here, unless its log is one that others may have at the
+    /// moment.
     pub(super) async fn of(config: &MirrorConfig) -> Result<Self> {
-        if let Some(file) = StatusFile::of(&config.log.kind)
-            && file.read()?.is_some_and(|s| is_running(&s))
-        {
-            return Ok(Self::Elsewhere(file));
+        if let Some(file) = StatusFile::of(&config.log.kind) {
+            let deadline = Instant::now() + SHARED_PATIENCE;
+            loop {
+                if file.read()?.is_some_and(|s| is_running(&s)) {
+                    return Ok(Self::Elsewhere(file));
+                }
+                if config.log.is_own() {
+                    break;
+                }
+                // To run one here would take the log from services that run elsewhere.
+                if Instant::now() > deadline {
+                    return Err(Error::new(
+                        ErrorKind::Unavailable,
+                        format!(
+                            "no process of this mirror tells in {} how far its tables are\n  → start cdc-source and iceberg-sink, or lakehouse run, from this folder",
+                            file.path().display()
+                        ),
+                    ));
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
         }
         tracing::info!("no process runs the mirror: it is brought up to date here");
         let mirror = Mirror::start(config.clone()).await?;
