@@ -4,12 +4,15 @@ use super::{Interrupt, read_config};
 use crate::arguments::{Engine, Global, VerifyArgs};
 use crate::text_table::{TextTable, counted, duration_ms, grouped};
 use crate::{Outcome, output};
-use mirror::{Error, Result, TableVerdict, VerifyOptions, VerifyReport};
+use mirror::{Error, Result, TableVerdict, VerifyEngine, VerifyOptions, VerifyReport};
 use std::io::IsTerminal;
 
 pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Outcome> {
     let config = read_config(global)?;
-    let Engine::Builtin = args.engine;
+    let engine = match args.engine {
+        Engine::Builtin => VerifyEngine::Builtin,
+        Engine::Trino => VerifyEngine::Trino,
+    };
     let sample = match &args.sample {
         None => None,
         Some(text) => Some(
@@ -20,7 +23,7 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Outcome> {
                 .ok_or_else(|| Error::configuration(format!("--sample {text} must be a percentage above 0: --sample 5%")))?,
         ),
     };
-    let options = VerifyOptions { tables: args.tables.clone(), sample_percent: sample, differences_kept: args.show };
+    let options = VerifyOptions { tables: args.tables.clone(), sample_percent: sample, differences_kept: args.show, engine };
     let terminal = std::io::stderr().is_terminal() && !global.json && !global.quiet;
     let progress = move |table: &str, rows: u64| {
         if terminal {

@@ -5,6 +5,7 @@ mod mirror_rows;
 pub mod other_writer;
 mod server;
 mod source_rows;
+pub mod trino;
 
 pub use log_records::{Events, events};
 pub use server::{Server, dev, run};
