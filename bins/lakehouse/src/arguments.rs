@@ -72,7 +72,9 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  lakehouse verify shop.orders")]
+#[command(
+    after_help = "Examples:\n  lakehouse verify shop.orders\n  lakehouse verify --engine trino --set trino.url=http://127.0.0.1:8080"
+)]
 pub(crate) struct VerifyArgs {
     /// Tables as database.table; all if none is given.
     pub(crate) tables: Vec<String>,
@@ -91,6 +93,8 @@ pub(crate) struct VerifyArgs {
 pub(crate) enum Engine {
     /// Our own reader.
     Builtin,
+    /// The Trino server that the configuration names in [trino].
+    Trino,
 }
 
 #[derive(Debug, Args)]

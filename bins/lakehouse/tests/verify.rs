@@ -52,6 +52,13 @@ fn what_changed_behind_the_binary_log_is_found_and_ends_with_1() {
         assert_eq!(*first, expected);
         assert!(report["took_ms"].is_u64());
         desk.ok(&["verify", "cli_verify.u"]);
+        let ran = desk.run(&["verify", "--engine", "trino"]);
+        let said =
+            "error: no Trino server is named, and --engine trino needs one\n  → write into the configuration: [trino] url = ";
+        assert!(ran.code == 2 && ran.err.starts_with(said) && ran.out.is_empty(), "{ran:#?}");
+        let ran = desk.run(&["verify", "--engine", "trino", "--set", "trino.url=http://127.0.0.1:1"]);
+        let said = "error: Trino cannot read its own list of catalogs\n  no answer from Trino at http://127.0.0.1:1\n";
+        assert!(ran.code == 3 && ran.err.starts_with(said), "{ran:#?}");
         let sample = desk.ok(&["verify", "cli_verify.u", "--sample", "50%"]).out;
         assert!(sample.starts_with("equal: 1 table, ") && sample.contains(", a sample of about 50%, compared"), "{sample}");
         assert_eq!(desk.json(&["verify", "cli_verify.u", "--sample", "50%"])["sample_percent"], 50.0);

@@ -188,6 +188,14 @@ impl Table {
         arrow_schema(self.schema())
     }
 
+    /// The Arrow schema of a snapshot: the columns that the table had then.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]: there is no such snapshot (any more). [`ErrorKind::Unsupported`] as of [`arrow_schema`](Self::arrow_schema).
+    pub fn arrow_schema_at(&self, snapshot_id: i64) -> Result<arrow_schema::SchemaRef> {
+        arrow_schema(&crate::scan::resolve(self, Some(snapshot_id))?.1)
+    }
+
     /// The newest snapshot of the main branch.
     pub fn head(&self) -> Option<&SnapshotRef> {
         self.0.metadata.current_snapshot()

@@ -11,7 +11,7 @@ mod substitute;
 pub use secret::Secret;
 
 use crate::error::{Error, Result};
-use keys::Section::{Log, Sink, Source};
+use keys::Section::{Log, Sink, Source, Trino};
 use settings::Settings;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub struct MirrorConfig {
     pub log: LogConfig,
     /// The tables.
     pub sink: SinkConfig,
+    /// A Trino server that can read the tables, if there is one.
+    pub trino: Option<TrinoConfig>,
     /// What of it this process does.
     pub halves: Halves,
     /// Settings that were accepted and ignored, a line each.
@@ -149,6 +151,21 @@ pub struct SinkConfig {
     pub memory_budget: usize,
 }
 
+/// A Trino server with a catalog that reads the mirror's tables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrinoConfig {
+    /// Its address (`url`): `http://host:8080`, `https://host:8443`.
+    pub url: String,
+    /// User (`user`), `lakehouse`.
+    pub user: String,
+    /// Password (`password`); it is sent over https only.
+    pub password: Secret,
+    /// The catalog in Trino (`catalog`); by default it has the name that the mirror's catalog has.
+    pub catalog: String,
+    /// A PEM file of certificate authorities, instead of the public ones (`ssl.truststore`).
+    pub root_certificates: Option<PathBuf>,
+}
+
 /// What to do when someone else changed rows of a mirrored table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForeignWrites {
@@ -200,6 +217,7 @@ impl MirrorConfig {
                 foreign_writes: ForeignWrites::Stop,
                 memory_budget: 128 << 20,
             },
+            trino: None,
             halves: Halves::Both,
             notes: Vec::new(),
         }
@@ -265,6 +283,7 @@ impl MirrorConfig {
         c.log.retention_bytes = s.number(Log, "log.retention.bytes", BYTES, 0.., 0)?;
         c.log.segment_bytes = s.number(Log, "log.segment.bytes", BYTES, 1 << 20.., c.log.segment_bytes)?;
         c.apply_sink(&s)?;
+        c.apply_trino(&s)?;
         c.notes = s.notes;
         Ok(c)
     }
@@ -321,8 +340,27 @@ impl MirrorConfig {
         sink.memory_budget = s.number(Sink, "iceberg.memory.budget.bytes", BYTES, 1 << 20.., sink.memory_budget)?;
         Ok(())
     }
+
+    fn apply_trino(&mut self, s: &Settings) -> Result<()> {
+        let owned = |name, default: &str| s.text(Trino, name).unwrap_or(default).to_owned();
+        let Some(url) = s.text(Trino, "url") else {
+            return match s.first_of(Trino) {
+                Some(other) => Err(Error::configuration(format!("[trino] has \"{other}\" and no \"url\"\n  → write {TRINO}"))),
+                None => Ok(()),
+            };
+        };
+        self.trino = Some(TrinoConfig {
+            url: url.to_owned(),
+            user: owned("user", "lakehouse"),
+            password: s.secret("password"),
+            catalog: owned("catalog", &self.sink.catalog),
+            root_certificates: s.text(Trino, "ssl.truststore").map(|path| s.base.join(path)),
+        });
+        Ok(())
+    }
 }
 
+const TRINO: &str = "the address of a Trino server: \"http://host:8080\"";
 const BYTES: &str = "a number of bytes";
 const SSL_MODES: &[&str] = &["preferred", "disabled", "required", "verify_ca", "verify_identity"];
 
@@ -394,6 +432,32 @@ mod tests {
         );
         assert!(refused(MINIMAL, &["iceberg.catlog=x"]).contains("did you mean \"iceberg.catalog\"?"));
         assert!(refused(&format!("{MINIMAL}\"iceberg.catalog\" = \"x\"\n"), &[]).contains("it belongs in [sink]"));
+    }
+
+    #[test]
+    fn a_trino_server_is_named_in_its_section_or_by_set() {
+        assert_eq!(parse(MINIMAL, &[]).unwrap().trino, None);
+        let text = format!(
+            "{MINIMAL}[trino]\nurl = \"https://t:8443\"\nuser = \"me\"\npassword = \"s3cret\"\nssl.truststore = \"ca.pem\"\n"
+        );
+        let trino = parse(&text, &["iceberg.catalog=mine"]).unwrap().trino.unwrap();
+        assert_eq!((trino.url.as_str(), trino.user.as_str(), trino.catalog.as_str()), ("https://t:8443", "me", "mine"));
+        assert_eq!((trino.password.expose(), trino.root_certificates.as_deref()), ("s3cret", Some(Path::new("/base/ca.pem"))));
+        assert!(!format!("{trino:?}").contains("s3cret"));
+        let trino = parse(MINIMAL, &["trino.url=http://t:8080", "trino.catalog=other"]).unwrap().trino.unwrap();
+        assert_eq!((trino.user.as_str(), trino.catalog.as_str(), trino.password.is_empty()), ("lakehouse", "other", true));
+        for set in ["trino.user=me", "trino.password=s3cret"] {
+            let said = refused(MINIMAL, &[set]);
+            assert!(
+                said.starts_with("[trino] has \"") && said.contains("\" and no \"url\"\n  → write ") && !said.contains("s3cret"),
+                "{said}"
+            );
+        }
+        // Alone they would be mistaken for the database's.
+        for set in ["user=me", "password=s3cret", "url=http://t"] {
+            let said = refused(MINIMAL, &[set]);
+            assert!(said.starts_with("--set: unknown key \"") && !said.contains("s3cret"), "{said}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod verify;
 
 pub use catalog_view::{CatalogSnapshot, CatalogTable, StatusReport, TableReport, catalog_snapshots, catalog_tables, status};
 pub use cdc_core::shell_word;
-pub use config::{ForeignWrites, Halves, LogConfig, LogKind, MirrorConfig, Secret, SinkConfig, SourceConfig};
+pub use config::{ForeignWrites, Halves, LogConfig, LogKind, MirrorConfig, Secret, SinkConfig, SourceConfig, TrinoConfig};
 pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE, check, discover};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use log_view::{LogPartition, LogRange, LogTopic, LogView};
@@ -29,4 +29,6 @@ pub use metrics::metrics;
 pub use mirror::Mirror;
 pub use resnapshot::{ReadAgain, Resnapshot, TableToRead, resnapshot};
 pub use status::{MirrorStatus, SourceStatus, TablePhase, TableStatus};
-pub use verify::{ColumnDifference, Difference, DifferenceKind, KeyPart, TableVerdict, VerifyOptions, VerifyReport, verify};
+pub use verify::{
+    ColumnDifference, Difference, DifferenceKind, KeyPart, TableVerdict, VerifyEngine, VerifyOptions, VerifyReport, verify,
+};

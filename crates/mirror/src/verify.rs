@@ -5,11 +5,16 @@
 //! candidates again until that is known of each.
 
 mod applied;
+mod engine;
 mod fingerprint;
 mod report;
 mod settle;
+mod trino;
+mod trino_columns;
 
-pub use report::{ColumnDifference, Difference, DifferenceKind, KeyPart, TableVerdict, VerifyOptions, VerifyReport};
+pub use report::{
+    ColumnDifference, Difference, DifferenceKind, KeyPart, TableVerdict, VerifyEngine, VerifyOptions, VerifyReport,
+};
 
 use crate::catalog_view::open_existing;
 use crate::config::MirrorConfig;
@@ -20,6 +25,7 @@ use arrow_array::{RecordBatch, UInt32Array};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
 use cdc_core::{SourcePosition, TableId};
+use engine::{Builtin, Engine};
 use fingerprint::{Columns, Fingerprints};
 use iceberg_writer::{Catalog, Table};
 use mysql_source::{KeyPlace, MysqlSourceConfig, TableReader};
@@ -27,6 +33,7 @@ use settle::Settler;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
+use trino::Trino;
 
 /// Fingerprints that are held at once, about 200 MiB; larger tables are compared in several passes over both sides.
 const MOST_KEYS: u64 = 3_000_000;
@@ -40,10 +47,16 @@ pub type VerifyProgress<'a> = &'a (dyn Fn(&str, u64) + Send + Sync);
 /// Compares the source's tables with the mirror's, row by row. If no process runs the mirror, it is brought up to date first, in this one.
 ///
 /// # Errors
-/// Those of reaching the server or opening the catalog, and [`ErrorKind::Unavailable`] if the mirror does not come to what the source has
+/// Those of reaching the server or opening the catalog, of a Trino that is asked for and not there or without the catalog, and
+/// [`ErrorKind::Unavailable`] if the mirror does not come to what the source has
 /// committed. A difference is no error, nor is a table that cannot be read: [`TableVerdict::not_compared`] says why.
 pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: VerifyProgress<'_>) -> Result<VerifyReport> {
     let began = Instant::now();
+    let engine: Box<dyn Engine> = match options.engine {
+        VerifyEngine::Builtin => Box::new(Builtin),
+        VerifyEngine::Trino => Box::new(Trino::of(config)?),
+    };
+    engine.ready().await?;
     let source = config.source.to_mysql()?;
     let found = mysql_source::discover(&source).await?;
     let wanted =
@@ -60,7 +73,8 @@ pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: Ve
             let at = config.sink.catalog_path.display();
             Error::new(ErrorKind::Unavailable, format!("there is no catalog {at}\n  → does the mirror that runs use another?"))
         })?;
-        let comparison = Comparison { source: &source, catalog: &catalog, applied: &applied, options, progress };
+        let comparison =
+            Comparison { source: &source, catalog: &catalog, engine: &*engine, applied: &applied, options, progress };
         let tables = comparison.tables(found.iter().map(|t| &t.table).filter(|id| wanted(id))).await;
         catalog.close().await;
         tables
@@ -76,6 +90,7 @@ pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: Ve
 struct Comparison<'a> {
     source: &'a MysqlSourceConfig,
     catalog: &'a Catalog,
+    engine: &'a dyn Engine,
     applied: &'a Applied,
     options: &'a VerifyOptions,
     progress: VerifyProgress<'a>,
@@ -128,7 +143,7 @@ impl Comparison<'_> {
             mirror = mirror.refresh().await?;
             candidates.extend(self.pass(&mut reader, &columns, &mirror, &chosen, verdict).await?);
         }
-        let mut settler = Settler::new(&mut reader, self.applied, &columns, &mirror, self.options.differences_kept);
+        let mut settler = Settler::new(&mut reader, self.applied, &columns, &mirror, self.engine, self.options.differences_kept);
         settler.settle(candidates, verdict).await
     }
 
@@ -143,7 +158,7 @@ impl Comparison<'_> {
     ) -> Result<Vec<RecordBatch>> {
         let name = reader.table().to_string();
         let mut seen: HashMap<u128, Seen, foldhash::fast::RandomState> = HashMap::default();
-        let mut scan = mirror.scan().open().await?;
+        let mut scan = self.engine.open(mirror).await?;
         let mut rows = 0;
         while let Some(batch) = scan.next().await? {
             let batch = columns.align(&batch)?;
@@ -206,7 +221,7 @@ impl Comparison<'_> {
     async fn mirror_keys(&self, columns: &Columns, mirror: &Table, wanted: impl Fn(u128) -> bool) -> Result<Option<RecordBatch>> {
         let mut found = Vec::new();
         let mut taken = std::collections::HashSet::new();
-        let mut scan = mirror.scan().open().await?;
+        let mut scan = self.engine.open(mirror).await?;
         while let Some(batch) = scan.next().await? {
             let batch = columns.align(&batch)?;
             found.extend(self.distinct(columns, &batch, &wanted, &mut taken)?);

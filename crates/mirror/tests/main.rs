@@ -17,3 +17,4 @@ mod space;
 mod support;
 mod types;
 mod verify;
+mod verify_trino;

@@ -81,28 +81,29 @@ fn columns(f: &Fixture) -> Vec<(&'static str, &'static [&'static str])> {
     COLUMNS.iter().chain(if f.server.is_mysql() { MYSQL } else { MARIADB }).copied().collect()
 }
 
+/// Statements that make a table with a column of every type and fill it: the values, and a row of NULLs.
+pub fn every_type(f: &Fixture, table: &str) -> Vec<String> {
+    let columns = columns(f);
+    let list: Vec<String> = columns.iter().enumerate().map(|(i, (t, _))| format!("c{i} {t} NULL")).collect();
+    let mut statements = vec![format!("CREATE TABLE {table} (id INT PRIMARY KEY, {})", list.join(", "))];
+    for nth in 0..3 {
+        let values: Vec<&str> = columns.iter().map(|(_, values)| values[nth]).collect();
+        statements.push(format!("INSERT INTO {table} VALUES ({}, {})", nth + 1, values.join(", ")));
+    }
+    statements.push(format!("INSERT INTO {table} (id) VALUES (4)"));
+    statements
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_type_is_equal_whether_the_snapshot_or_the_stream_brings_it() {
     both("types", async |mut f| {
         let columns = columns(&f);
-        let list: Vec<String> = columns.iter().enumerate().map(|(i, (t, _))| format!("c{i} {t} NULL")).collect();
-        let mut insert: Vec<String> = (0..3)
-            .map(|nth| {
-                let values: Vec<&str> = columns.iter().map(|(_, values)| values[nth]).collect();
-                format!("INSERT INTO {{}} VALUES ({}, {})", nth + 1, values.join(", "))
-            })
-            .collect();
-        insert.push("INSERT INTO {} (id) VALUES (4)".to_owned());
-        for table in ["by_snapshot", "by_stream", "moved"] {
-            f.sql(&[&format!("CREATE TABLE {table} (id INT PRIMARY KEY, {})", list.join(", "))]).await;
-        }
-        let into = |table: &str| insert.iter().map(|sql| sql.replacen("{}", table, 1)).collect::<Vec<_>>();
-        for sql in [into("by_snapshot"), into("moved")].concat() {
+        for sql in [every_type(&f, "by_snapshot"), every_type(&f, "moved")].concat() {
             f.sql(&[&sql]).await;
         }
         let mirror = f.caught_up_mirror().await;
         f.assert_equal().await;
-        for sql in into("by_stream") {
+        for sql in every_type(&f, "by_stream") {
             f.sql(&[&sql]).await;
         }
         // Before and after images, from values to NULL and back.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-const TABLES: [&str; 8] = [
+pub const TABLES: [&str; 8] = [
     "CREATE TABLE plain (id INT PRIMARY KEY, v VARCHAR(20), w INT)",
     "INSERT INTO plain VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3), (4, NULL, NULL), (5, '', 5)",
     "CREATE TABLE pair (a INT, v INT, b VARCHAR(10), PRIMARY KEY (b, a))",
@@ -23,7 +23,7 @@ const TABLES: [&str; 8] = [
 ];
 
 /// What is done to the tables, and must be found.
-async fn damage(f: &Fixture) {
+pub async fn damage(f: &Fixture) {
     let plain = other_writer::schema(f, "plain", &[("id", INT), ("v", TEXT), ("w", INT)], &[0]);
     let changes = [
         (Op::Update, row(&["1", "a ", "1"])),
@@ -52,11 +52,11 @@ fn found(report: &VerifyReport, f: &Fixture, table: &str) -> Vec<String> {
     found
 }
 
-fn verdict<'a>(report: &'a VerifyReport, f: &Fixture, table: &str) -> &'a TableVerdict {
+pub fn verdict<'a>(report: &'a VerifyReport, f: &Fixture, table: &str) -> &'a TableVerdict {
     report.tables.iter().find(|t| t.table == f.name(table)).unwrap_or_else(|| panic!("no {table} in {report:?}"))
 }
 
-fn assert_damage_is_found(report: &VerifyReport, f: &Fixture) {
+pub fn assert_damage_is_found(report: &VerifyReport, f: &Fixture) {
     assert!(!report.equal());
     assert_eq!(
         found(report, f, "plain"),
@@ -84,15 +84,15 @@ fn assert_damage_is_found(report: &VerifyReport, f: &Fixture) {
     assert_eq!(verdict(report, f, "same").mapped, zero_dates, "zero dates are counted");
 }
 
-async fn verified(config: &MirrorConfig, options: &VerifyOptions) -> VerifyReport {
+pub async fn verified(config: &MirrorConfig, options: &VerifyOptions) -> VerifyReport {
     within("verify", verify(config, options, &|_, _| {})).await.unwrap_or_else(|e| panic!("{e}"))
 }
 
-fn all() -> VerifyOptions {
+pub fn all() -> VerifyOptions {
     VerifyOptions { differences_kept: 100, ..VerifyOptions::default() }
 }
 
-fn rows(report: &VerifyReport) -> Vec<(u64, u64)> {
+pub fn rows(report: &VerifyReport) -> Vec<(u64, u64)> {
     report.tables.iter().map(|t| (t.source_rows, t.mirror_rows)).collect()
 }
 

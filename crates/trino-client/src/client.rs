@@ -329,7 +329,7 @@ mod tests {
             (at("http://h").catalog("é"), "the catalog's name cannot be sent"),
             (at("http://h").session_property("a=b", "c"), "\"a=b\" cannot be a session property's name"),
             (at("https://h").root_certificates("/no/such/file"), "the certificates of /no/such/file cannot be used"),
-            (at("https://h").root_certificates(file!().replace("crates/trino-client/", "")), "there is none in it"),
+            (at("https://h").root_certificates(concat!(env!("CARGO_MANIFEST_DIR"), "/src/client.rs")), "there is none in it"),
         ] {
             let said = refused(builder);
             assert!(said.contains(words), "{said}");

@@ -2,16 +2,17 @@
 
 use super::read_config;
 use crate::arguments::{Engine, VerifyArgs};
-use mirror::{Error, Result, TableVerdict, VerifyOptions, VerifyReport};
-use mirror_cli::Interrupt;
-use mirror_cli::Options;
+use mirror::{Error, Result, TableVerdict, VerifyEngine, VerifyOptions, VerifyReport};
 use mirror_cli::text_table::{TextTable, counted, duration_ms, grouped};
-use mirror_cli::{Outcome, output};
+use mirror_cli::{Interrupt, Options, Outcome, output};
 use std::io::IsTerminal;
 
 pub(crate) async fn run(options: &Options, args: &VerifyArgs) -> Result<Outcome> {
     let config = read_config(options)?;
-    let Engine::Builtin = args.engine;
+    let engine = match args.engine {
+        Engine::Builtin => VerifyEngine::Builtin,
+        Engine::Trino => VerifyEngine::Trino,
+    };
     let sample = match &args.sample {
         None => None,
         Some(text) => Some(
@@ -22,7 +23,7 @@ pub(crate) async fn run(options: &Options, args: &VerifyArgs) -> Result<Outcome>
                 .ok_or_else(|| Error::configuration(format!("--sample {text} must be a percentage above 0: --sample 5%")))?,
         ),
     };
-    let wanted = VerifyOptions { tables: args.tables.clone(), sample_percent: sample, differences_kept: args.show };
+    let wanted = VerifyOptions { tables: args.tables.clone(), sample_percent: sample, differences_kept: args.show, engine };
     let terminal = std::io::stderr().is_terminal() && !options.json && !options.quiet;
     let progress = move |table: &str, rows: u64| {
         if terminal {

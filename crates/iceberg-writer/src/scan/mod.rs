@@ -232,7 +232,7 @@ impl Scan {
     }
 }
 
-fn resolve(table: &Table, snapshot: Option<i64>) -> Result<(Option<SnapshotRef>, Arc<Schema>)> {
+pub(crate) fn resolve(table: &Table, snapshot: Option<i64>) -> Result<(Option<SnapshotRef>, Arc<Schema>)> {
     let metadata = table.metadata();
     let Some(id) = snapshot else { return Ok((table.head().cloned(), Arc::clone(table.schema()))) };
     let Some(snapshot) = metadata.snapshot_by_id(id) else {

@@ -6,16 +6,18 @@ pub(super) enum Section {
     Source,
     Log,
     Sink,
+    Trino,
 }
 
 impl Section {
-    pub(super) const ALL: [Self; 3] = [Self::Source, Self::Log, Self::Sink];
+    pub(super) const ALL: [Self; 4] = [Self::Source, Self::Log, Self::Sink, Self::Trino];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Source => "source",
             Self::Log => "log",
             Self::Sink => "sink",
+            Self::Trino => "trino",
         }
     }
 }
@@ -35,7 +37,7 @@ pub(super) enum Treatment {
     NotYet,
 }
 
-use Section::{Log, Sink, Source};
+use Section::{Log, Sink, Source, Trino};
 use Treatment::{Alias, Fixed, NotYet, Unneeded, Used};
 
 /// A known key.
@@ -226,15 +228,21 @@ pub(super) const KEYS: &[Key] = &[
     key(Sink, "iceberg.tables.default-partition-by", NotYet),
     key(Sink, "iceberg.hadoop-conf-dir", NotYet),
     key(Sink, "transforms", NotYet),
+    key(Trino, "url", Used),
+    key(Trino, "user", Used),
+    key(Trino, "password", Used),
+    key(Trino, "catalog", Used),
+    key(Trino, "ssl.truststore", Used),
     key(Sink, "catalog.type", Alias("iceberg.catalog.type")),
     key(Sink, "catalog.uri", Alias("iceberg.catalog.uri")),
     key(Sink, "warehouse", Alias("iceberg.catalog.warehouse")),
     key(Sink, "commit.interval.ms", Alias("iceberg.control.commit.interval-ms")),
 ];
 
-/// The key of that name, in a section or in any; one that is read comes before one that is not.
+/// The key of that name, in a section or in any; one that is read comes before one that is not. Trino's are only found in their section: `user`
+/// and `password` alone would be mistaken for the database's.
 pub(super) fn find(section: Option<Section>, name: &str) -> Option<&'static Key> {
-    let of_that_name = || KEYS.iter().filter(|k| k.name == name && section.is_none_or(|s| s == k.section));
+    let of_that_name = || KEYS.iter().filter(|k| k.name == name && section.map_or(k.section != Trino, |s| s == k.section));
     of_that_name().find(|k| k.treatment == Used).or_else(|| of_that_name().next())
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// How keys of secrets end.
-const SECRET: &str = ".password";
+const SECRET: &str = "password";
 
 /// Settings by section and key, checked against the known keys, with references resolved.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads a TOML file with `[source]`, `[log]` and `[sink]`; `overrides` are `key=value` and win.
+    /// Reads a TOML file with `[source]`, `[log]`, `[sink]` and `[trino]`; `overrides` are `key=value` and win.
     pub(super) fn read(path: &Path, overrides: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             let next = if e.kind() == std::io::ErrorKind::NotFound {
@@ -51,7 +51,7 @@ impl Settings {
                 } else if let Some(meant) = keys::probably_meant(None, section_name) {
                     key(meant)
                 } else {
-                    "there are [source], [log] and [sink]".to_owned()
+                    "there are [source], [log], [sink] and [trino]".to_owned()
                 };
                 return Err(Error::configuration(format!("{name}: unknown section or key {section_name}\n  → {next}")));
             };
@@ -126,6 +126,12 @@ impl Settings {
 
     pub(super) fn text(&self, section: Section, name: &'static str) -> Option<&str> {
         self.values.get(&(section, name)).map(String::as_str).filter(|v| !v.is_empty())
+    }
+
+    /// Any key of a section, if one is set.
+    pub(super) fn first_of(&self, section: Section) -> Option<&'static str> {
+        let secrets = self.secrets.keys().copied().filter(|name| keys::find(Some(section), name).is_some());
+        self.values.keys().filter(|(of, _)| *of == section).map(|(_, name)| *name).chain(secrets).next()
     }
 
     pub(super) fn required(&self, section: Section, name: &'static str) -> Result<&str> {

@@ -4,6 +4,17 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// Who reads the mirror's rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VerifyEngine {
+    /// Our own reader.
+    #[default]
+    Builtin,
+    /// The Trino server that [`MirrorConfig::trino`](crate::MirrorConfig::trino) names.
+    Trino,
+}
+
 /// What to compare.
 #[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
@@ -13,6 +24,8 @@ pub struct VerifyOptions {
     pub sample_percent: Option<f64>,
     /// How many differences of each table to keep with their values; all are counted.
     pub differences_kept: usize,
+    /// Who reads the mirror's rows.
+    pub engine: VerifyEngine,
 }
 
 /// What [`verify`](crate::verify) found.

@@ -10,6 +10,7 @@
 
 use super::SourceRows;
 use super::applied::Applied;
+use super::engine::Engine;
 use super::fingerprint::Columns;
 use super::report::{ColumnDifference, Difference, DifferenceKind, KeyPart, TableVerdict};
 use crate::error::{Error, ErrorKind, Result};
@@ -42,6 +43,7 @@ pub(super) struct Settler<'a> {
     applied: &'a Applied,
     columns: &'a Columns,
     mirror: &'a Table,
+    engine: &'a dyn Engine,
     keep: usize,
 }
 
@@ -144,9 +146,10 @@ impl<'a> Settler<'a> {
         applied: &'a Applied,
         columns: &'a Columns,
         mirror: &'a Table,
+        engine: &'a dyn Engine,
         keep: usize,
     ) -> Self {
-        Self { reader, applied, columns, mirror, keep }
+        Self { reader, applied, columns, mirror, engine, keep }
     }
 
     /// Adds what is found out of these candidates (batches of key columns) to the verdict.
@@ -251,7 +254,7 @@ impl<'a> Settler<'a> {
     async fn mirror_rows(&self, keys: &RecordBatch) -> Result<Side> {
         let table = self.mirror.refresh().await?;
         let wanted: HashSet<u128> = self.columns_keys(keys)?.into_iter().collect();
-        let mut scan = table.scan().open().await?;
+        let mut scan = self.engine.open(&table).await?;
         let mut batches = Vec::new();
         while let Some(batch) = scan.next().await? {
             let found = only(self.columns, &wanted, &batch)?;

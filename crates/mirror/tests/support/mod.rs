@@ -6,6 +6,7 @@ mod mirror_rows;
 pub mod other_writer;
 mod server;
 mod source_rows;
+pub mod trino;
 
 pub use cluster::Cluster;
 pub use log_records::{Events, events};
