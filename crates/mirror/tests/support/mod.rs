@@ -25,6 +25,8 @@ pub struct Fixture {
     pub database: String,
     pub admin: mysql_async::Conn,
     pub folder: tempfile::TempDir,
+    /// Where the catalog is, if it is not in its own file in the warehouse.
+    pub catalog_address: Option<mirror::CatalogAddress>,
 }
 
 /// Runs a test on both servers at once, in a database of its own on each.
@@ -64,7 +66,7 @@ impl Fixture {
             folder.disable_cleanup(true);
             eprintln!("{database} on {}: {}", server.kind, folder.path().display());
         }
-        Self { server, database, admin, folder }
+        Self { server, database, admin, folder, catalog_address: None }
     }
 
     /// A mirror of the database, by the user that has the three grants alone, with a commit every 50 ms.
@@ -73,6 +75,9 @@ impl Fixture {
         config.source.database_include = Some(regex::escape(&self.database));
         config.source.topic_prefix = "shop".to_owned();
         config.sink.commit_interval = Duration::from_millis(50);
+        if let Some(address) = &self.catalog_address {
+            config.sink.catalog_address = address.clone();
+        }
         config
     }
 
@@ -141,7 +146,7 @@ impl Fixture {
     pub async fn catalog(&self) -> iceberg_writer::Catalog {
         let sink = self.config().sink;
         let config = iceberg_writer::CatalogConfig { name: sink.catalog, ..Default::default() };
-        iceberg_writer::Catalog::open_sqlite(sink.catalog_path, sink.warehouse.to_string_lossy(), config).await.unwrap()
+        iceberg_writer::Catalog::open(&sink.catalog_address, sink.warehouse.to_string_lossy(), config).await.unwrap()
     }
 
     /// A table in the catalog.
@@ -182,7 +187,7 @@ impl Fixture {
         for table in left_out {
             command.args(["--except", table]);
         }
-        command.arg(self.warehouse()).arg(self.config().sink.catalog_path);
+        command.arg(self.warehouse()).arg(self.config().sink.catalog_address.sqlite_path().unwrap());
         let output = command.output().await.unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (out, err) = (text(&output.stdout), text(&output.stderr));
