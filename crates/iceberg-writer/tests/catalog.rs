@@ -243,6 +243,37 @@ async fn files_of_expired_snapshots_are_listed_with_the_swap_and_deleted_when_th
 }
 
 #[tokio::test]
+async fn a_row_that_somebody_holds_locked_is_waited_for_and_then_named_as_busy() {
+    on_each("locked", async |lake, database| {
+        if database.kind == Kind::Sqlite {
+            return; // See the tests of SQLite files.
+        }
+        let s = id_data(&[0]);
+        lake.table(&s).await;
+        let config = CatalogConfig { busy_timeout: Duration::from_secs(1), ..config(&lake.clock, Upkeep::default()) };
+        let catalog = open(lake.dir.path(), &lake.address, config).await;
+        let mut t = catalog.load_table(&name(&s)).await.unwrap().unwrap();
+        let mut holder = database.hold_rows_locked();
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        let e = loop {
+            assert!(std::time::Instant::now() < deadline, "it is never busy");
+            match t.commit(&Commit::new()).await {
+                Ok(next) => t = next, // Nobody holds it yet.
+                Err(CommitError::Refused(e)) => break e,
+                Err(e) => panic!("{e}"),
+            }
+        };
+        assert!(e.kind() == ErrorKind::Busy && e.to_string().contains("somebody holds a lock on it"), "{e}");
+        assert!(catalog.load_table(&name(&s)).await.unwrap().is_some(), "reading goes on");
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        database.cut_connections().await;
+        t.commit(&Commit::new()).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_catalog_that_is_opened_for_reading_changes_and_makes_nothing() {
     on_each_empty("reading", async |folder, database| {
         let warehouse = folder.path().join("warehouse").to_string_lossy().into_owned();

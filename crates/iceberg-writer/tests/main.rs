@@ -3,6 +3,7 @@
 
 mod catalog;
 mod catalog_lost_connections;
+mod catalog_other_engines;
 mod catalog_sqlite;
 mod catalog_tables;
 mod compaction;

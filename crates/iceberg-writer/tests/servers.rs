@@ -6,7 +6,7 @@ use mysql_async::prelude::Queryable;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Row};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -121,6 +121,18 @@ impl Database {
                 Ok(rows.into_iter().map(|row| line((0..row.len()).map(|i| row.get(i).unwrap()).collect())).collect())
             }
         }
+    }
+
+    /// Another program that has changed every row of `iceberg_tables` and does not commit.
+    pub fn hold_rows_locked(&self) -> Child {
+        let change = "UPDATE iceberg_tables SET previous_metadata_location = NULL";
+        let mut command = Command::new(dev(self.kind.script()));
+        command.args(["sql", "shared", &self.name]);
+        match self.kind {
+            Kind::Postgres => command.arg("-c").arg(format!("BEGIN; {change}; SELECT pg_sleep(60); ROLLBACK")),
+            _ => command.arg("-e").arg(format!("BEGIN; {change}; DO SLEEP(60); ROLLBACK")),
+        };
+        command.stdout(Stdio::null()).spawn().unwrap()
     }
 
     /// Ends every connection to the database. SQLite has none that could be lost.

@@ -219,7 +219,7 @@ fn no_table(table: &str, catalog: &str, names: &[TableName]) -> Error {
 /// The catalog for reading, if there is one: to look makes nothing.
 pub(crate) async fn open_existing(config: &MirrorConfig) -> Result<Option<Catalog>> {
     let (warehouse, settings) = catalog_settings(config);
-    match Catalog::open_sqlite_read_only(&config.sink.catalog_path, warehouse, settings).await {
+    match Catalog::open_read_only(&config.sink.catalog()?, warehouse, settings).await {
         Ok(catalog) => Ok(Some(catalog)),
         Err(e) if e.kind() == iceberg_writer::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e.into()),

@@ -11,6 +11,7 @@ mod substitute;
 pub use secret::Secret;
 
 use crate::error::{Error, Result};
+use iceberg_writer::CatalogAddress;
 use keys::Section::{Log, Sink, Source, Trino};
 use settings::Settings;
 use std::path::{Path, PathBuf};
@@ -135,8 +136,11 @@ pub struct SinkConfig {
     pub id: String,
     /// The catalog's name (`iceberg.catalog`), `lake`.
     pub catalog: String,
-    /// The catalog's SQLite file (`iceberg.catalog.uri`, `jdbc:sqlite:PATH` or a path); default `catalog.db` in the warehouse.
-    pub catalog_path: PathBuf,
+    /// Where the catalog's database is (`iceberg.catalog.uri`, `iceberg.catalog.jdbc.user`): a SQLite file, or a database on a PostgreSQL,
+    /// MySQL or MariaDB server; default the file `catalog.db` in the warehouse.
+    pub catalog_address: CatalogAddress,
+    /// The password for it (`iceberg.catalog.jdbc.password`); one in the address counts if this is empty.
+    pub catalog_password: Secret,
     /// The folder of the tables' files (`iceberg.catalog.warehouse`), `./warehouse`.
     pub warehouse: PathBuf,
     /// Time between two commits of a table (`iceberg.control.commit.interval-ms`), 500 ms.
@@ -209,7 +213,8 @@ impl MirrorConfig {
             sink: SinkConfig {
                 id: "mirror".to_owned(),
                 catalog: "lake".to_owned(),
-                catalog_path: base.join("warehouse").join("catalog.db"),
+                catalog_address: CatalogAddress::sqlite(base.join("warehouse").join("catalog.db")),
+                catalog_password: Secret::default(),
                 warehouse: base.join("warehouse"),
                 commit_interval: Duration::from_millis(500),
                 auto_create: true,
@@ -285,6 +290,8 @@ impl MirrorConfig {
         c.apply_sink(&s)?;
         c.apply_trino(&s)?;
         c.notes = s.notes;
+        let ignored = c.sink.catalog_address.ignored().iter();
+        c.notes.extend(ignored.map(|key| format!("\"{key}\" of [sink] \"iceberg.catalog.uri\" is not needed and ignored")));
         Ok(c)
     }
 
@@ -297,7 +304,7 @@ impl MirrorConfig {
         let kind = s.text(Sink, "iceberg.catalog.type").unwrap_or("jdbc");
         if !matches!(kind, "jdbc" | "sql") {
             return Err(Error::configuration(format!(
-                "[sink] \"iceberg.catalog.type\" = \"{kind}\" is not there yet\n  → write \"jdbc\": a SQL catalog in a SQLite file"
+                "[sink] \"iceberg.catalog.type\" = \"{kind}\" is not there yet\n  → write \"jdbc\": a SQL catalog in a SQLite file, or on a PostgreSQL, MySQL or MariaDB server"
             )));
         }
         let warehouse = s.text(Sink, "iceberg.catalog.warehouse").unwrap_or("warehouse");
@@ -308,19 +315,11 @@ impl MirrorConfig {
             )));
         }
         sink.warehouse = s.base.join(folder);
-        sink.catalog_path = match s.text(Sink, "iceberg.catalog.uri") {
-            None => sink.warehouse.join("catalog.db"),
-            Some(uri) => {
-                let path = uri.strip_prefix("jdbc:sqlite:").or_else(|| uri.strip_prefix("sqlite:")).unwrap_or(uri);
-                let path = path.strip_prefix("file:").or_else(|| path.strip_prefix("//")).unwrap_or(path);
-                if path.contains("://") || path.starts_with("jdbc:") {
-                    return Err(Error::configuration(format!(
-                        "[sink] \"iceberg.catalog.uri\" = \"{uri}\" is not there yet\n  → write jdbc:sqlite:PATH"
-                    )));
-                }
-                s.base.join(path)
-            }
+        sink.catalog_address = match s.text(Sink, "iceberg.catalog.uri") {
+            None => CatalogAddress::sqlite(sink.warehouse.join("catalog.db")),
+            Some(uri) => catalog_address(uri, s)?,
         };
+        sink.catalog_password = s.secret("iceberg.catalog.jdbc.password");
         sink.commit_interval =
             Duration::from_millis(s.number(Sink, "iceberg.control.commit.interval-ms", "milliseconds", 10.., 500)?);
         sink.auto_create = s.parsed(Sink, "iceberg.tables.auto-create-enabled", "true or false", true)?;
@@ -361,6 +360,34 @@ impl MirrorConfig {
 }
 
 const TRINO: &str = "the address of a Trino server: \"http://host:8080\"";
+
+impl SinkConfig {
+    /// The catalog's address with all that opening it needs.
+    pub(crate) fn catalog(&self) -> Result<CatalogAddress> {
+        let address = self.catalog_address.clone();
+        Ok(match self.catalog_password.needed()? {
+            _ if address.sqlite_path().is_some() => address,
+            "" => address,
+            password => address.with_password(password),
+        })
+    }
+}
+
+fn catalog_address(uri: &str, s: &Settings) -> Result<CatalogAddress> {
+    let address = CatalogAddress::parse(uri)
+        .map_err(|e| Error::configuration(format!("[sink] \"iceberg.catalog.uri\" cannot be used: {e}")))?;
+    if let Some(path) = address.sqlite_path() {
+        return Ok(CatalogAddress::sqlite(s.base.join(path)));
+    }
+    match s.text(Sink, "iceberg.catalog.jdbc.user") {
+        Some(user) => Ok(address.with_user(user)),
+        None if address.has_user() => Ok(address),
+        None => Err(Error::configuration(format!(
+            "[sink] needs \"iceberg.catalog.jdbc.user\" for the catalog {address}\n  → and \"iceberg.catalog.jdbc.password\" = \"${{env:NAME}}\""
+        ))),
+    }
+}
+
 const BYTES: &str = "a number of bytes";
 const SSL_MODES: &[&str] = &["preferred", "disabled", "required", "verify_ca", "verify_identity"];
 
@@ -402,7 +429,7 @@ mod tests {
         let c = parse(MINIMAL, &[]).unwrap();
         assert_eq!((c.source.port, c.source.ssl_mode.as_str()), (3306, "preferred"));
         assert_eq!(c.log.kind, LogKind::Local("/base/log".into()));
-        assert_eq!(c.sink.catalog_path, PathBuf::from("/base/warehouse/catalog.db"));
+        assert_eq!(c.sink.catalog_address.sqlite_path(), Some(Path::new("/base/warehouse/catalog.db")));
         assert_eq!((c.sink.id.as_str(), c.sink.commit_interval), ("shop", Duration::from_millis(500)));
     }
 
@@ -484,6 +511,29 @@ mod tests {
             let said = refused(MINIMAL, &[&format!("warehouse={elsewhere}")]);
             let what = format!("[sink] \"iceberg.catalog.warehouse\" = \"{elsewhere}\" is not there yet\n  → ");
             assert!(said.starts_with(&what), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_catalog_is_a_file_or_a_database_on_a_server() {
+        for (uri, path) in [("jdbc:sqlite:c.db", "/base/c.db"), ("/x/c.db", "/x/c.db"), ("sqlite:///x/c.db", "/x/c.db")] {
+            let c = parse(MINIMAL, &[&format!("iceberg.catalog.uri={uri}")]).unwrap();
+            assert_eq!(c.sink.catalog_address.sqlite_path(), Some(Path::new(path)));
+        }
+        let sets = ["iceberg.catalog.uri=jdbc:postgresql://db/lake?loginTimeout=3", "iceberg.catalog.jdbc.user=me"];
+        let c = parse(MINIMAL, &sets).unwrap();
+        assert_eq!(c.sink.catalog_address.to_string(), "postgresql://db:5432/lake");
+        assert_eq!(c.notes, ["\"loginTimeout\" of [sink] \"iceberg.catalog.uri\" is not needed and ignored"]);
+        for (uri, said) in [
+            (
+                "jdbc:oracle:x/s3cret@db",
+                "[sink] \"iceberg.catalog.uri\" cannot be used: a catalog \"jdbc:oracle:x...\" is not there yet",
+            ),
+            ("jdbc:mysql://db/lake", "[sink] needs \"iceberg.catalog.jdbc.user\" for the catalog mysql://db:3306/lake"),
+            ("jdbc:mysql://u:s3cret@db/lake?odd=1", "the parameter odd of the address mysql://db:3306/lake is not known"),
+        ] {
+            let message = refused(MINIMAL, &[&format!("iceberg.catalog.uri={uri}")]);
+            assert!(message.contains(said) && !message.contains("s3cret"), "{message}");
         }
     }
 
@@ -575,8 +625,11 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        let c = parse(&format!("{MINIMAL}\"database.password\" = \"hunter2\"\n"), &[]).unwrap();
-        assert_eq!(c.source.password.expose(), "hunter2");
-        assert!(!format!("{c:?}").contains("hunter2"));
+        let text = format!(
+            "{MINIMAL}\"database.password\" = \"hunter2\"\n[sink]\n\"iceberg.catalog.uri\" = \"jdbc:mysql://u:hunter3@db/lake\"\n"
+        );
+        let c = parse(&text, &["iceberg.catalog.jdbc.password=hunter4"]).unwrap();
+        assert_eq!((c.source.password.expose(), c.sink.catalog_password.expose()), ("hunter2", "hunter4"));
+        assert!(!format!("{c:?}").contains("hunter"), "{c:?}");
     }
 }

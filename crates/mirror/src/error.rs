@@ -115,7 +115,7 @@ impl From<iceberg_writer::Error> for Error {
     fn from(e: iceberg_writer::Error) -> Self {
         use iceberg_writer::ErrorKind as Kind;
         let kind = match e.kind() {
-            Kind::Busy | Kind::NotWritable | Kind::DiskFull | Kind::Io => ErrorKind::Unavailable,
+            Kind::Busy | Kind::Unreachable | Kind::NotWritable | Kind::DiskFull | Kind::Io => ErrorKind::Unavailable,
             Kind::NotFound | Kind::ForeignTable | Kind::Corrupt | Kind::Schema | Kind::NoKey | Kind::Unsupported => {
                 ErrorKind::Unsafe
             }

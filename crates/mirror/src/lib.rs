@@ -24,6 +24,7 @@ pub use cdc_core::shell_word;
 pub use config::{ForeignWrites, Halves, LogConfig, LogKind, MirrorConfig, Secret, SinkConfig, SourceConfig, TrinoConfig};
 pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE, check, discover};
 pub use error::{BoxError, Error, ErrorKind, Result};
+pub use iceberg_writer::CatalogAddress;
 pub use log_view::{LogPartition, LogRange, LogTopic, LogView};
 pub use metrics::metrics;
 pub use mirror::Mirror;

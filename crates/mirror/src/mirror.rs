@@ -242,7 +242,7 @@ impl LogConfig {
 
 async fn open_catalog(config: &MirrorConfig) -> Result<Catalog> {
     let (warehouse, settings) = catalog_settings(config);
-    Ok(Catalog::open_sqlite(&config.sink.catalog_path, warehouse, settings).await?)
+    Ok(Catalog::open(&config.sink.catalog()?, warehouse, settings).await?)
 }
 
 /// The warehouse, and how its catalog is used.

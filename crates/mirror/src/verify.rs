@@ -70,7 +70,7 @@ pub async fn verify(config: &MirrorConfig, options: &VerifyOptions, progress: Ve
     let compared = async {
         applied.wait_for(&mysql_source::current_position(&source).await?).await?;
         let catalog = open_existing(config).await?.ok_or_else(|| {
-            let at = config.sink.catalog_path.display();
+            let at = &config.sink.catalog_address;
             Error::new(ErrorKind::Unavailable, format!("there is no catalog {at}\n  → does the mirror that runs use another?"))
         })?;
         let comparison =

@@ -121,7 +121,7 @@ async fn a_catalog_that_is_no_database_is_refused_with_its_name() {
     both("badcatalog", async |mut f| {
         f.sql(&TABLE).await;
         f.once().await;
-        let catalog = f.config().sink.catalog_path;
+        let catalog = f.config().sink.catalog_address.sqlite_path().unwrap().to_owned();
         // What is closed last writes the log of the database into it, and deletes that log.
         let written_ahead = catalog.with_extension("db-wal");
         poll("the catalog to be closed", async || (!written_ahead.exists()).then_some(())).await;

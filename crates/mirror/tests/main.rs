@@ -1,6 +1,7 @@
 //! The whole mirror on real servers, as a user of the library has it: what the tables hold is compared with the source's own SELECT.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod catalogs;
 mod changes;
 mod compaction;
 mod damage;

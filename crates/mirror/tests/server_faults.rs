@@ -144,7 +144,7 @@ async fn a_mirror_whose_catalog_is_locked_by_somebody_stops_when_it_is_asked_to_
         let hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN IMMEDIATE'); print('held', flush=True); input()";
         let mut holder = tokio::process::Command::new("python3")
             .args(["-c", hold])
-            .arg(f.config().sink.catalog_path)
+            .arg(f.config().sink.catalog_address.sqlite_path().unwrap())
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .kill_on_drop(true)

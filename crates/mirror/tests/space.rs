@@ -87,7 +87,7 @@ async fn a_warehouse_that_cannot_be_written_to_is_named() {
         std::fs::write(&there, "in the way").unwrap();
         let mut config = f.config();
         config.sink.warehouse = there.clone();
-        config.sink.catalog_path = f.folder.path().join("catalog.db");
+        config.sink.catalog_address = iceberg_writer::CatalogAddress::sqlite(f.folder.path().join("catalog.db"));
         let (kind, message) = failure(config).await;
         assert_eq!(kind, ErrorKind::Unavailable, "{message}");
         assert!(message.contains("a file"), "{message}");

@@ -185,8 +185,15 @@ impl<S: Session> Server<S> {
             if Instant::now() + pause >= deadline || self.permits.is_closed() {
                 return Err(failure);
             }
-            if let Failure::Lost(e) = &failure {
-                tracing::warn!(catalog = %self.use_of.address, error = %e, "the catalog is asked again");
+            match &failure {
+                // Servers end connections that were idle for hours.
+                Failure::Lost(e) if pause == PAUSES[0] => {
+                    tracing::debug!(catalog = %self.use_of.address, error = %e, "a connection was lost");
+                }
+                Failure::Lost(e) => {
+                    tracing::warn!(catalog = %self.use_of.address, error = %e, "the catalog is asked again");
+                }
+                _ => {}
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);

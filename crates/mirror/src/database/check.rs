@@ -1,6 +1,7 @@
 //! The preflight: everything that a mirror needs, looked at before it runs.
 
 use super::names::{colliding, leave_all_but_one_out};
+use crate::catalog_view::open_existing;
 use crate::config::{LogKind, MirrorConfig, SourceConfig};
 use crate::error::Result;
 use cdc_core::TableId;
@@ -38,8 +39,13 @@ pub async fn check(config: &MirrorConfig) -> Result<Vec<Check>> {
     }
     let sink = &config.sink;
     checks.push(writable_folder("warehouse", "[sink] \"iceberg.catalog.warehouse\"", &sink.warehouse));
-    if let Some(dir) = sink.catalog_path.parent().filter(|dir| *dir != sink.warehouse) {
-        checks.push(writable_folder("catalog folder", "[sink] \"iceberg.catalog.uri\"", dir));
+    match sink.catalog_address.sqlite_path() {
+        Some(path) => {
+            if let Some(dir) = path.parent().filter(|dir| *dir != sink.warehouse) {
+                checks.push(writable_folder("catalog folder", "[sink] \"iceberg.catalog.uri\"", dir));
+            }
+        }
+        None => checks.push(catalog_server(config).await),
     }
     Ok(checks)
 }
@@ -55,6 +61,27 @@ fn names_in_the_catalog<'a>(source: &'a SourceConfig, tables: &'a [TableId]) -> 
             fix: Some(leave_all_but_one_out(source, &tables)),
         }
     })
+}
+
+/// Looks into the catalog's database, without making the tables of one that is new.
+async fn catalog_server(config: &MirrorConfig) -> Check {
+    let at = &config.sink.catalog_address;
+    let (ok, found, fix) = match open_existing(config).await {
+        Ok(Some(catalog)) => {
+            catalog.close().await;
+            (true, format!("{at} can be read"), None)
+        }
+        Ok(None) => (true, format!("{at} can be reached; the first start makes its tables"), None),
+        Err(e) => (
+            false,
+            e.to_string(),
+            Some(
+                "see [sink] \"iceberg.catalog.uri\", \"iceberg.catalog.jdbc.user\" and \"iceberg.catalog.jdbc.password\""
+                    .to_owned(),
+            ),
+        ),
+    };
+    Check { name: "catalog".to_owned(), ok, found, fix }
 }
 
 /// Looks whether a folder, or the nearest one above it that exists, can be written to, without creating anything that stays.

@@ -155,7 +155,7 @@ fn is_another(e: &iceberg_writer::Error) -> bool {
 
 fn wrap(e: iceberg_writer::Error) -> Error {
     let kind = match e.kind() {
-        TableErrorKind::Busy | TableErrorKind::Io => ErrorKind::Unavailable,
+        TableErrorKind::Busy | TableErrorKind::Unreachable | TableErrorKind::Io => ErrorKind::Unavailable,
         _ => ErrorKind::Other,
     };
     Error::new(kind, e.to_string()).with_source(e)

@@ -31,6 +31,8 @@ pub struct Fixture {
     pub folder: tempfile::TempDir,
     /// The Kafka cluster that the log is on, if it is.
     pub cluster: Option<Cluster>,
+    /// Where the catalog is, if it is not in its own file in the warehouse.
+    pub catalog_address: Option<mirror::CatalogAddress>,
 }
 
 /// Runs a test on both servers, the log on Kafka, under a topic prefix of its own.
@@ -80,7 +82,7 @@ impl Fixture {
             folder.disable_cleanup(true);
             eprintln!("{database} on {}: {}", server.kind, folder.path().display());
         }
-        Self { server, database, admin, folder, cluster: None }
+        Self { server, database, admin, folder, cluster: None, catalog_address: None }
     }
 
     /// A mirror of the database, by the user that has the three grants alone, with a commit every 50 ms.
@@ -93,6 +95,9 @@ impl Fixture {
             config.source.topic_prefix.clone_from(&cluster.prefix);
             config.sink.id.clone_from(&cluster.prefix);
             config.log.kind = LogKind::Kafka { cluster: cluster.config(), status_dir: self.log_folder() };
+        }
+        if let Some(address) = &self.catalog_address {
+            config.sink.catalog_address = address.clone();
         }
         config
     }
@@ -170,7 +175,7 @@ impl Fixture {
     pub async fn catalog(&self) -> iceberg_writer::Catalog {
         let sink = self.config().sink;
         let config = iceberg_writer::CatalogConfig { name: sink.catalog, ..Default::default() };
-        iceberg_writer::Catalog::open_sqlite(sink.catalog_path, sink.warehouse.to_string_lossy(), config).await.unwrap()
+        iceberg_writer::Catalog::open(&sink.catalog_address, sink.warehouse.to_string_lossy(), config).await.unwrap()
     }
 
     /// A table in the catalog.
@@ -212,7 +217,7 @@ impl Fixture {
         for table in left_out {
             command.args(["--except", table]);
         }
-        command.arg(self.warehouse()).arg(self.config().sink.catalog_path);
+        command.arg(self.warehouse()).arg(self.config().sink.catalog_address.sqlite_path().unwrap());
         let output = command.output().await.unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (out, err) = (text(&output.stdout), text(&output.stderr));

@@ -117,9 +117,9 @@ async fn first_rows(config: &mirror::MirrorConfig) -> Result<Table> {
     let sink = &config.sink;
     let name = TableName::new("bench", "orders");
     while began.elapsed() < PATIENCE {
-        if sink.catalog_path.exists() {
+        if sink.catalog_address.sqlite_path().is_some_and(|path| path.exists()) {
             let settings = CatalogConfig { name: sink.catalog.clone(), ..CatalogConfig::default() };
-            let catalog = Catalog::open_sqlite(&sink.catalog_path, sink.warehouse.to_string_lossy(), settings).await?;
+            let catalog = Catalog::open(&sink.catalog_address, sink.warehouse.to_string_lossy(), settings).await?;
             if let Some(table) = catalog.load_table(&name).await?
                 && marks(&table).await?.len() as u64 == ROWS
             {
