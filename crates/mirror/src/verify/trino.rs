@@ -50,7 +50,7 @@ impl Trino {
             client: client.build().map_err(unusable)?,
             url: trino.url.clone(),
             catalog: trino.catalog.clone(),
-            mirror: config.sink.catalog_path.display().to_string(),
+            mirror: config.sink.catalog_address.to_string(),
         })
     }
 }

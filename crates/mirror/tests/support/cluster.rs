@@ -5,7 +5,6 @@ use std::process::Command;
 /// A Kafka cluster of the project's script, and the prefix of a test's topics there.
 #[derive(Debug, Clone)]
 pub struct Cluster {
-    pub name: String,
     pub bootstrap_servers: String,
     pub prefix: String,
 }
@@ -17,7 +16,7 @@ impl Cluster {
         assert!(output.status.success(), "kafka: {}", String::from_utf8_lossy(&output.stderr));
         let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let bootstrap_servers = info["bootstrap_servers"].as_str().unwrap().to_owned();
-        Self { name: name.to_owned(), bootstrap_servers, prefix: String::new() }
+        Self { bootstrap_servers, prefix: String::new() }
     }
 
     /// The same cluster with topics that no other run has.

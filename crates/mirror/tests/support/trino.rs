@@ -30,7 +30,7 @@ impl TrinoCatalog {
                 "iceberg.jdbc-catalog.connection-url" = 'jdbc:sqlite:{}', "iceberg.jdbc-catalog.catalog-name" = '{}',
                 "iceberg.jdbc-catalog.default-warehouse-dir" = 'file://{}',
                 "fs.native-local.enabled" = 'true', "local.location" = '/')"#,
-            sink.catalog_path.display(),
+            sink.catalog_address.sqlite_path().unwrap().display(),
             sink.catalog,
             sink.warehouse.display()
         );
