@@ -94,7 +94,7 @@ async fn a_trino_that_is_not_there_or_reads_something_else_is_told() {
         let error = refused(&with(&|trino| trino.catalog = "nope".to_owned())).await;
         assert_eq!(error.kind(), ErrorKind::Configuration);
         assert!(
-            error.to_string().contains(" has no catalog nope; it has memory, ")
+            error.to_string().contains(" has no catalog nope; it has ")
                 && error.to_string().contains("→ name the one that reads "),
             "{error}"
         );
