@@ -93,7 +93,7 @@ pub(crate) struct VerifyArgs {
 pub(crate) enum Engine {
     /// Our own reader.
     Builtin,
-    /// The Trino server that the configuration names in [trino].
+    /// The Trino server that the configuration names.
     Trino,
 }
 
