@@ -1,10 +1,11 @@
-//! Looking into the change log while no mirror runs on it: its topics, and their records as readable JSON.
+//! Looking into the change log: its topics, and their records as readable JSON. One on disk belongs to a running mirror alone.
 
 use crate::config::{LogKind, MirrorConfig};
 use crate::error::{Error, ErrorKind, Result};
 use change_log::{ChangeLog, LocalLog, RecordRef};
 use serde::Serialize;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 /// Bytes read from the log at once.
 const READ_BYTES: usize = 1 << 20;
@@ -53,17 +54,22 @@ impl Default for LogRange {
     }
 }
 
-/// The log of a mirror that is not running.
+/// The log of a mirror; if it is on disk, of one that is not running.
 pub struct LogView {
-    log: LocalLog,
+    log: Arc<dyn ChangeLog>,
 }
 
-/// Opens the log on disk of a mirror that is not running, which must be there. `way_on`: what to do if a running one holds it.
-pub(crate) async fn open_at_rest(config: &MirrorConfig, way_on: &str) -> Result<LocalLog> {
-    let LogKind::Local(dir) = &config.log.kind else {
-        return Err(Error::configuration(
-            "this mirror keeps its log in memory: nothing of it is left when it does not run\n  → set [log] \"type\" = \"local\"",
-        ));
+/// Opens a log that outlives its mirror. One on disk must be there, and no mirror may run on it; `way_on`: what to do if one does.
+pub(crate) async fn open_at_rest(config: &MirrorConfig, way_on: &str) -> Result<Arc<dyn ChangeLog>> {
+    let dir = match &config.log.kind {
+        LogKind::Local(dir) => dir,
+        LogKind::Memory => {
+            return Err(Error::configuration(
+                "this mirror keeps its log in memory: nothing of it is left when it does not run\n  → set [log] \"type\" = \"local\"",
+            ));
+        }
+        #[cfg(feature = "kafka")]
+        LogKind::Kafka { .. } => return crate::mirror::open_log(&config.log).await,
     };
     if !dir.is_dir() {
         return Err(Error::new(
@@ -72,7 +78,7 @@ pub(crate) async fn open_at_rest(config: &MirrorConfig, way_on: &str) -> Result<
         ));
     }
     match LocalLog::open(dir, config.log.to_local()).await {
-        Ok(log) => Ok(log),
+        Ok(log) => Ok(Arc::new(log)),
         Err(e) if e.kind() == change_log::ErrorKind::InUse => {
             Err(Error::new(ErrorKind::Unavailable, format!("{e}\n  → {way_on}")).with_source(e))
         }
@@ -81,7 +87,7 @@ pub(crate) async fn open_at_rest(config: &MirrorConfig, way_on: &str) -> Result<
 }
 
 impl LogView {
-    /// Opens the log of this configuration. It is held until this is dropped: no mirror can start meanwhile.
+    /// Opens the log of this configuration. One on disk is held until this is dropped: no mirror can start meanwhile.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] if the configuration has no log on disk; [`ErrorKind::Unavailable`] if there is none yet, if a
@@ -135,6 +141,11 @@ impl LogView {
         let mut printed = 0;
         while at < kept.next && printed < range.limit {
             let fetched = self.log.read(topic, range.partition, at, READ_BYTES).await?;
+            if fetched.records.is_empty() && fetched.next_offset <= at {
+                // In Kafka the last transaction may be undecided still.
+                self.log.wait(topic, range.partition, at).await?;
+                continue;
+            }
             for record in fetched.records.iter() {
                 if printed == range.limit {
                     break;
@@ -145,9 +156,6 @@ impl LogView {
                     Error::new(ErrorKind::Unavailable, format!("the records cannot be written out: {e}")).with_source(e)
                 })?;
                 printed += 1;
-            }
-            if fetched.next_offset <= at {
-                break;
             }
             at = fetched.next_offset;
         }
@@ -247,7 +255,7 @@ mod tests {
         }
         let appends = vec![Append::new("t", 0, builder.finish())];
         log.producer("p").await.unwrap().append(Transaction { appends }).await.unwrap();
-        let view = LogView { log };
+        let view = LogView { log: Arc::new(log) };
         let mut out = Vec::new();
         let range = LogRange { from: 3, limit: 1, headers: true, ..LogRange::default() };
         assert_eq!(view.print("t", range, &mut out).await.unwrap(), 1);

@@ -10,7 +10,6 @@ use cdc_core::{Progress, ProgressKey, SourcePosition, StopReason, TableId, Table
 use change_log::{Append, Transaction};
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// Which tables are to be read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +53,7 @@ pub struct TableToRead {
 /// [`ErrorKind::Configuration`]: a table that is not captured, or a log in memory. [`ErrorKind::Unavailable`]: a mirror that runs, no
 /// log yet, and with [`ReadAgain::OnlyNeeded`] a server that cannot be asked. After an error nothing was changed.
 pub async fn resnapshot(config: &MirrorConfig, which: &ReadAgain) -> Result<Resnapshot> {
-    let log = Arc::new(open_at_rest(config, "stop the mirror first, and start it again afterwards").await?);
+    let log = open_at_rest(config, "stop the mirror first, and start it again afterwards").await?;
     let router = TopicRouter::new(&config.source.topic_prefix);
     let topic = router.progress_topic();
     let mut fenced = Fenced::open(log, router).await?;
