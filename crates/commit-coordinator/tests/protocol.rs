@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use commit_coordinator::memory::{MemoryKind, MemoryProgress, MemorySpanLog, MemoryTable, MemoryWriter};
 use commit_coordinator::{
     Answer, BarrierKind, Change, Checkpoint, Claim, Coordinator, CoordinatorSettings, CoordinatorStatus, Delta, Error, ErrorKind,
-    Finished, FirstStart, ForeignWrites, Head, LocalTransport, MirrorTable, PendingAnswer, Result, Span, SwapError,
-    SystemEnvironment, Transport, Worker, WorkerParts, WorkerSettings, run_table,
+    Fetch, Finished, FirstStart, ForeignWrites, Head, LocalTransport, LogInspector, LogView, MirrorTable, PendingAnswer, Receipt,
+    Result, Span, SpanLog, SwapError, SystemEnvironment, Transport, Worker, WorkerParts, WorkerSettings, run_table,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -93,6 +93,115 @@ async fn rows_arrive_and_a_graceful_stop_commits_what_was_read() {
     assert!(finished.settled);
     assert_eq!(finished.checkpoint.unwrap().next(TOPIC, 0), Some(3));
     assert_eq!(shop.rows(), [("a".into(), "2@1".into()), ("b".into(), "3@1".into())]);
+}
+
+/// A log whose last records are there and not decided: they cannot be read before [`decide`](Self::decide).
+#[derive(Clone)]
+struct Undecided {
+    log: MemorySpanLog,
+    /// Reads end before this offset.
+    stable: Arc<watch::Sender<i64>>,
+}
+
+impl Undecided {
+    fn decide(&self, stable: i64) {
+        self.stable.send_replace(stable);
+    }
+}
+
+#[async_trait]
+impl LogInspector for Undecided {
+    async fn view(&self, topics: &[String]) -> Result<LogView> {
+        self.log.view(topics).await
+    }
+}
+
+#[async_trait]
+impl SpanLog for Undecided {
+    type Records = <MemorySpanLog as SpanLog>::Records;
+
+    async fn read(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        until: Option<i64>,
+        max_bytes: usize,
+    ) -> Result<Fetch<Self::Records>> {
+        let stable = *self.stable.borrow();
+        self.log.read(topic, partition, from, Some(until.unwrap_or(stable).min(stable)), max_bytes).await
+    }
+
+    async fn next_offsets(&self, partitions: &[(&str, i32)]) -> Result<Vec<i64>> {
+        self.log.next_offsets(partitions).await
+    }
+
+    async fn wait(&self, _: &str, _: i32, from: i64) -> Result<()> {
+        self.stable.subscribe().wait_for(|stable| *stable > from).await.unwrap();
+        Ok(())
+    }
+
+    async fn release(&self, _: &Receipt) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_is_covered_once_all_that_lay_before_it_is_read_and_not_before() {
+    let shop = Shop::new();
+    let log = Undecided { log: shop.log.clone(), stable: Arc::new(watch::Sender::new(2)) };
+    shop.log.append(0, MemoryKind::Create, "a", "1");
+    shop.log.append(0, MemoryKind::Create, "b", "2");
+    shop.log.append(0, MemoryKind::Create, "c", "3");
+    let (stop, stopping) = watch::channel(false);
+    let (coordinator, transport) = shop.coordinator(Shop::settings().0, stopping.clone());
+    let mut status = coordinator.status();
+    let parts = WorkerParts {
+        table: Arc::clone(&shop.table),
+        log: Arc::new(log.clone()),
+        writer: MemoryWriter::new(),
+        progress: shop.log.progress(),
+        transport: Arc::new(transport),
+        environment: Arc::new(SystemEnvironment::new()),
+    };
+    let worker = Worker::new(parts, Shop::settings().1);
+    let running = tokio::spawn(run_table(coordinator, worker, stopping));
+    // The source's position of all three is known by then, and where they end; the third cannot be read yet.
+    applied(&mut status, 2, 0).await;
+    let covered =
+        |status: &watch::Receiver<CoordinatorStatus>| status.borrow().checkpoint.as_ref().and_then(|c| c.covered.clone());
+    assert_eq!(covered(&status), None);
+    log.decide(3);
+    applied(&mut status, 3, 0).await;
+    assert_eq!(covered(&status).map(|c| c.position), Some("3".to_owned()));
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_record_counts_as_applied_long_before_it_is_committed() {
+    let shop = Shop::new();
+    shop.log.append(0, MemoryKind::Create, "a", "1");
+    shop.log.append_marker(0);
+    let (stop, stopping) = watch::channel(false);
+    let (coordinator, transport) = shop.coordinator(Shop::settings().0, stopping.clone());
+    let worker = shop.worker(transport, Shop::settings().1);
+    let mut told = worker.applied();
+    let status = coordinator.status();
+    let running = tokio::spawn(run_table(coordinator, worker, stopping));
+    let partition = (TOPIC.to_owned(), 0);
+    let mut reached = async |next: i64| {
+        let reached = told.wait_for(|applied| applied.get(&partition).is_some_and(|at| *at >= next));
+        tokio::time::timeout(Duration::from_secs(60), reached).await.expect("too late").expect("the worker ended");
+    };
+    reached(2).await;
+    assert_eq!(shop.rows(), [("a".into(), "1@1".into())], "the row was in before it was said");
+    let commits = status.borrow().commits;
+    shop.log.append_marker(0);
+    reached(3).await;
+    assert_eq!(status.borrow().commits, commits, "a marker is no reason to commit");
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
 }
 
 /// The clock stands still while anything can go on: what passes is what was waited for.

@@ -87,7 +87,12 @@ impl LogTail {
         for (id, table) in state.tables.iter() {
             seen.stops.extend(table.stop.clone());
             let Some(topic) = table.topic() else { continue };
-            seen.next_offsets.insert(topic.to_owned(), self.log.offsets(topic, 0).await?.next);
+            match self.log.offsets(topic, 0).await {
+                Ok(range) => seen.next_offsets.insert(topic.to_owned(), range.next),
+                // Its table stops, and says why; the others go on.
+                Err(e) if e.kind() == change_log::ErrorKind::UnknownTopic => None,
+                Err(e) => return Err(e.into()),
+            };
             seen.topics.insert(id.clone(), topic.to_owned());
             seen.barriers.extend(table.barriers.keys().next_back().map(|number| (id.clone(), *number)));
         }

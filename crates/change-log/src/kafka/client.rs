@@ -4,6 +4,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The client that reads.
 pub(super) type Reader = BaseConsumer<Context>;
@@ -19,11 +20,16 @@ pub(super) struct Context {
 pub(super) struct Trouble {
     code: Code,
     reason: String,
+    at: Instant,
 }
+
+/// What went wrong longer ago explains nothing that goes wrong now.
+const EXPLAINS_FOR: Duration = Duration::from_secs(60);
 
 impl Context {
     fn trouble(&self) -> Option<Trouble> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        trouble.filter(|trouble| trouble.at.elapsed() < EXPLAINS_FOR)
     }
 
     /// The error of this code while `doing` something, with what the connections said.
@@ -99,7 +105,7 @@ impl ClientContext for Context {
         // All down is what the others before it explain.
         if let Some(code) = code.filter(|code| *code != Code::AllBrokersDown) {
             let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            *trouble = Some(Trouble { code, reason: reason.to_owned() });
+            *trouble = Some(Trouble { code, reason: reason.to_owned(), at: Instant::now() });
         }
     }
 }

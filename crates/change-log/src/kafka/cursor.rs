@@ -132,6 +132,11 @@ impl State {
         self.placed
     }
 
+    /// True if everything before this offset was read, and nothing behind it was fetched.
+    pub(super) fn is_read_up_to(&self, offset: i64) -> bool {
+        self.ahead.is_empty() && self.next >= offset
+    }
+
     /// The next read begins anew, from where it says.
     pub(super) fn displace(&mut self) {
         self.placed = false;
@@ -196,6 +201,14 @@ impl Filling {
     }
 }
 
+/// Has the reader fetch the partition no more.
+pub(super) fn unassign(reader: &Reader, cursor: &Cursor) {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition(&cursor.topic, cursor.partition);
+    // No error if it is not assigned.
+    reader.incremental_unassign(&list).ok();
+}
+
 /// Has the reader fetch the partition from this offset on, and not from where it was.
 pub(super) fn assign(reader: &Arc<Reader>, cursor: &Cursor, state: &mut State, from: i64, headers: bool) -> Result<()> {
     let (topic, partition) = (cursor.topic.as_str(), cursor.partition);
@@ -207,10 +220,10 @@ pub(super) fn assign(reader: &Arc<Reader>, cursor: &Cursor, state: &mut State, f
             .ok_or_else(|| Error::unknown_topic(topic).at_partition(topic, partition))?,
     };
     *state = State { queue: Some(queue), ..State::default() };
+    // What was fetched from the old place librdkafka drops.
+    unassign(reader, cursor);
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition(topic, partition);
-    // No error if it is not assigned. What was fetched from the old place librdkafka drops.
-    reader.incremental_unassign(&list).ok();
     list.set_partition_offset(topic, partition, Offset::Offset(from)).map_err(wrap)?;
     reader.incremental_assign(&list).map_err(wrap)?;
     (state.next, state.headers, state.placed) = (from, headers, true);

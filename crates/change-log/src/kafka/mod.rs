@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::{ChangeLog, Fetched, LogIdentity, OffsetRange, Producer, TopicInfo, TopicSpec, check_transactional_id};
 use async_trait::async_trait;
 use client::{Context, Reader};
-use cursor::{Cursor, State, assign};
+use cursor::{Cursor, State, assign, unassign};
 use producer::KafkaProducer;
 use rdkafka::admin::AdminClient;
 use rdkafka::config::FromClientConfigAndContext;
@@ -54,6 +54,8 @@ struct Shared {
     identity: LogIdentity,
     admin: AdminClient<Context>,
     reader: Arc<Reader>,
+    /// Tells the consumer group: while a commit is under way, a client assigns itself to nothing new.
+    committer: Option<Arc<Reader>>,
     topics: Mutex<HashMap<String, Topic>>,
     cursors: Mutex<HashMap<(String, i32), Arc<Cursor>>>,
     released: Mutex<HashMap<(String, i32), i64>>,
@@ -85,6 +87,7 @@ impl Shared {
         lock(&self.expiring).retain(|(topic, _), _| topic != name);
         lock(&self.cursors).retain(|(topic, _), cursor| {
             if topic == name {
+                unassign(&self.reader, cursor);
                 cursor.filled.notify_waiters();
             }
             topic != name
@@ -103,14 +106,12 @@ impl Shared {
     /// Tells the consumer group what was released since the last time.
     fn commit_released(&self, mode: CommitMode) {
         let released = std::mem::take(&mut *lock(&self.released));
-        if released.is_empty() || self.config.group_id.is_none() {
-            return;
-        }
+        let Some(committer) = self.committer.as_ref().filter(|_| !released.is_empty()) else { return };
         let mut list = TopicPartitionList::with_capacity(released.len());
         for ((topic, partition), offset) in &released {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).ok();
         }
-        if let Err(e) = self.reader.commit(&list, mode) {
+        if let Err(e) = committer.commit(&list, mode) {
             tracing::warn!(error = %e, "the consumer group does not know how far the tables are: tools show more lag than there is");
         }
     }
@@ -130,6 +131,10 @@ impl KafkaLog {
         };
         let admin = AdminClient::from_config_and_context(&config.admin(), context.clone()).map_err(invalid)?;
         let reader = Arc::new(Reader::from_config_and_context(&config.reader(), context.clone()).map_err(invalid)?);
+        let committer = match config.group_id {
+            Some(_) => Some(Arc::new(Reader::from_config_and_context(&config.reader(), context.clone()).map_err(invalid)?)),
+            None => None,
+        };
         let timeout = config.request_timeout;
         let doing = format!("cannot reach the Kafka cluster at {}", config.bootstrap_servers());
         let asked = tokio::task::spawn_blocking(move || {
@@ -138,6 +143,12 @@ impl KafkaLog {
             (admin, identity)
         });
         let (admin, identity) = asked.await.map_err(ended)?;
+        if !matches!(&identity, Ok(Some(_))) {
+            // Its reader met the same trouble, and tells of it when it is asked.
+            let told = Arc::clone(&reader);
+            let hear = move || (0..20).for_each(|_| drop(told.poll(Duration::from_millis(10))));
+            tokio::task::spawn_blocking(hear).await.map_err(ended)?;
+        }
         let identity = identity.map_err(|e| context.wrap(&doing, e))?;
         let identity = identity.ok_or_else(|| context.failure(&doing, rdkafka::error::RDKafkaErrorCode::OperationTimedOut))?;
         let shared = Arc::new(Shared {
@@ -145,6 +156,7 @@ impl KafkaLog {
             config,
             admin,
             reader,
+            committer,
             topics: Mutex::default(),
             cursors: Mutex::default(),
             released: Mutex::default(),
@@ -261,6 +273,9 @@ fn serve(reader: &Reader, shared: &Weak<Shared>) {
             Some(Err(e)) => tracing::debug!(error = %e, "the Kafka client has an error of no partition"),
             Some(Ok(_)) => shared.stray.store(true, Ordering::Relaxed),
         }
+        if let Some(Some(Err(e))) = shared.committer.as_ref().map(|committer| committer.poll(Duration::ZERO)) {
+            tracing::debug!(error = %e, "the consumer group cannot be told how far the tables are");
+        }
         if committed.elapsed() >= COMMIT_EVERY {
             committed = Instant::now();
             shared.commit_released(CommitMode::Async);
@@ -352,7 +367,8 @@ impl ChangeLog for KafkaLog {
                 if cursor.fill(&mut state)? {
                     continue;
                 }
-                state.next < beyond
+                // Only at its very place does the cursor hear of what comes next: there is no room for more than what it has ahead.
+                !state.is_read_up_to(beyond)
             };
             let pause = if elsewhere { ASK_EVERY } else { STILL_THERE };
             tokio::select! {

@@ -18,6 +18,9 @@ const RECORD_OVERHEAD: usize = 128;
 /// Records after which delivery reports are taken.
 const POLL_EVERY: usize = 1024;
 
+/// How often it is looked whether all records have been sent.
+const FLUSH_EVERY: Duration = Duration::from_millis(2);
+
 type Transactional = BaseProducer<Reports>;
 
 /// Appends under one transactional id.
@@ -248,8 +251,17 @@ impl Inner {
                 }
             }
         }
-        let flushed = self.producer.flush(remaining(deadline));
-        flushed.map_err(|e| self.producer.context().context.wrap("the brokers do not take the records in time", e))
+        loop {
+            // The binding looks at the end of the time only whether all was sent: it gets little time, often.
+            match self.producer.flush(FLUSH_EVERY) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Flush(Code::OperationTimedOut)) if Instant::now() < deadline => {}
+                Err(e) => {
+                    let doing = "the brokers do not take the records within transaction.timeout.ms";
+                    return Err(self.producer.context().context.wrap(doing, e));
+                }
+            }
+        }
     }
 
     /// Looks whether all records are where they should be.

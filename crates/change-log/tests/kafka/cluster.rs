@@ -28,6 +28,8 @@ impl Cluster {
     pub fn config(&self) -> KafkaLogConfig {
         let mut config = KafkaLogConfig::new(&self.bootstrap_servers);
         config.group_id = Some("change-log-tests".to_owned());
+        // Tests write records of 1970.
+        config.topic_settings.insert("retention.ms".to_owned(), "-1".to_owned());
         config
     }
 }
