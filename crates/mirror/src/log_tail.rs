@@ -1,6 +1,7 @@
 //! The source half's place where there is none: what others have written to the log, as the tables need to know it.
 
 use crate::capture::Captured;
+use crate::config::Topics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress_topic::ProgressState;
 use crate::sink::ProgressFollower;
@@ -17,6 +18,8 @@ pub(crate) struct LogTail {
     log: Arc<dyn ChangeLog>,
     follower: ProgressFollower,
     captured: watch::Sender<Captured>,
+    /// Those whose tables are written; `None` is all.
+    topics: Option<Topics>,
 }
 
 impl LogTail {
@@ -27,6 +30,7 @@ impl LogTail {
     pub(crate) async fn open(
         log: Arc<dyn ChangeLog>,
         topic: String,
+        topics: Option<Topics>,
     ) -> Result<(Self, ProgressFollower, watch::Receiver<Captured>)> {
         if log.topic(&topic).await?.is_none() {
             return Err(Error::new(
@@ -39,7 +43,7 @@ impl LogTail {
         let mut state = ProgressState::default();
         state.advance(log.as_ref(), &topic).await?;
         let follower = ProgressFollower::new(Arc::clone(&log), topic, state);
-        let tail = Self { log, follower: follower.clone(), captured: watch::Sender::new(Captured::default()) };
+        let tail = Self { log, follower: follower.clone(), captured: watch::Sender::new(Captured::default()), topics };
         tail.look().await?;
         let captured = tail.captured.subscribe();
         Ok((tail, follower, captured))
@@ -74,8 +78,12 @@ impl LogTail {
         let state = self.follower.now();
         let mut seen = Captured { position: state.position.clone(), ..Captured::default() };
         for (id, table) in state.tables.iter() {
+            let topic = table.topic();
+            if !topic.is_none_or(|topic| self.topics.as_ref().is_none_or(|topics| topics.contains(topic))) {
+                continue;
+            }
             seen.stops.extend(table.stop.clone());
-            let Some(topic) = table.topic() else { continue };
+            let Some(topic) = topic else { continue };
             seen.next_offsets.insert(topic.to_owned(), self.log.offsets(topic, 0).await?.next);
             seen.topics.insert(id.clone(), topic.to_owned());
             seen.barriers.extend(table.barriers.keys().next_back().map(|number| (id.clone(), *number)));
