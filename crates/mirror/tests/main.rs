@@ -3,6 +3,7 @@
 
 mod changes;
 mod compaction;
+mod connectors;
 mod damage;
 mod ddl;
 mod golden;
