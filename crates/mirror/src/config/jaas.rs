@@ -168,6 +168,7 @@ mod tests {
             (r#""a\"b\\c\'d""#, "a\"b\\c'd"),
             (r#""tab\tnew\nline""#, "tab\tnew\nline"),
             (r#""\101\12x\0478""#, "A\nx'8"),
+            (r#""\501\3778""#, "(1\u{ff}8"),
             (r#"'say "hi"'"#, "say \"hi\""),
             ("\"pä$$ w€rd\"", "pä$$ w€rd"),
             ("plain-W0rd_$", "plain-W0rd_$"),
