@@ -1,19 +1,38 @@
 //! What can be set, from a file or through [`MirrorConfig`]'s fields.
 
+mod certificates;
+mod connector_json;
+#[cfg(test)]
+mod connector_tests;
+mod document;
 mod edit_distance;
+mod events;
+#[cfg(feature = "kafka")]
+mod jaas;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod keys;
+mod program;
+mod properties;
+mod references;
 mod secret;
 mod settings;
-mod substitute;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod topics;
 
+pub use events::EventFormat;
+pub use program::Program;
 pub use secret::Secret;
+pub use topics::Topics;
 
 use crate::error::{Error, Result};
+use certificates::{Store, pem_file};
 use iceberg_writer::CatalogAddress;
 use keys::Section::{Log, Sink, Source, Trino};
 use settings::Settings;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +45,8 @@ pub struct MirrorConfig {
     pub log: LogConfig,
     /// The tables.
     pub sink: SinkConfig,
+    /// How events are written into the log and read from it.
+    pub events: EventFormat,
     /// A Trino server that can read the tables, if there is one.
     pub trino: Option<TrinoConfig>,
     /// What of it this process does.
@@ -153,6 +174,10 @@ pub struct SinkConfig {
     pub foreign_writes: ForeignWrites,
     /// Bytes that all tables together may hold before they write (`iceberg.memory.budget.bytes`).
     pub memory_budget: usize,
+    /// The topics whose tables are written (`topics`, `topics.regex`); `None` is all.
+    pub topics: Option<Topics>,
+    /// Properties of tables that are made, beside our own (`iceberg.tables.auto-create-props.*`).
+    pub table_properties: BTreeMap<String, String>,
 }
 
 /// A Trino server with a catalog that reads the mirror's tables.
@@ -221,41 +246,85 @@ impl MirrorConfig {
                 compaction: true,
                 foreign_writes: ForeignWrites::Stop,
                 memory_budget: 128 << 20,
+                topics: None,
+                table_properties: BTreeMap::new(),
             },
+            events: EventFormat::exact(),
             trino: None,
             halves: Halves::Both,
             notes: Vec::new(),
         }
     }
 
-    /// Reads a configuration file; each of `overrides` is `key=value` and wins over the file.
+    /// Reads a configuration file for `lakehouse`; each of `overrides` is `key=value` and wins over the file.
+    ///
+    /// # Errors
+    /// Those of [`read_for`](Self::read_for).
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
+        Self::read_for(Program::Lakehouse, &[path.to_owned()], overrides)
+    }
+
+    /// Reads configuration files for a program, later ones winning; each of `overrides` is `key=value` and wins over all of them.
+    ///
+    /// A file is TOML with `[source]`, `[log]` and `[sink]`, or flat: a connector's JSON as it is posted to Kafka Connect, or a
+    /// `.properties` file of a connector, of Connect's workers, or of Kafka's clients. It is recognised by its text.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration): a file that cannot be read, an unknown key (with the name
-    /// that was probably meant), a value that does not parse, a reference that cannot be resolved.
-    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        Self::from_settings(Settings::read(path, overrides)?)
+    /// that was probably meant), one that is refused (with the reason), a value that does not parse, a reference that cannot be resolved.
+    /// All keys that are unknown or refused are told at once.
+    pub fn read_for(program: Program, files: &[PathBuf], overrides: &[String]) -> Result<Self> {
+        Self::from_settings(Settings::read(files, overrides, program)?)
     }
 
     fn from_settings(s: Settings) -> Result<Self> {
-        let mut c = Self::new(
-            s.required(Source, "database.hostname")?,
-            s.number(Source, "database.port", "a port", 1..=65_535, 3306)?,
-            s.required(Source, "database.user")?,
-            s.secret("database.password"),
-            &s.base,
-        );
+        let mut c = Self::new("", 3306, "", Secret::default(), &s.base);
+        c.halves = s.program.halves();
+        c.events = EventFormat::read(&s)?;
+        if c.halves != Halves::Sink {
+            c.apply_source(&s)?;
+        }
+        if c.halves != Halves::Source {
+            c.sink.topics = Topics::read(&s)?;
+            let (prefix, note) = topics::prefix_of(&s, c.sink.topics.as_ref())?;
+            c.source.topic_prefix = prefix;
+            c.notes.extend(note);
+        }
+        c.apply_log(&s)?;
+        if c.halves != Halves::Source {
+            c.apply_sink(&s)?;
+            c.notes.extend(tables::apply(&s, &mut c.sink)?);
+            let ignored = c.sink.catalog_address.ignored().iter();
+            c.notes.extend(ignored.map(|key| format!("\"{key}\" of [sink] \"iceberg.catalog.uri\" is not needed and ignored")));
+        }
+        c.apply_trino(&s)?;
+        c.notes.extend(s.notes);
+        Ok(c)
+    }
+
+    fn apply_source(&mut self, s: &Settings) -> Result<()> {
+        let source = &mut self.source;
+        check_class(s, Source)?;
+        s.required(Source, "database.hostname")?.clone_into(&mut source.hostname);
+        source.port = s.number(Source, "database.port", "a port", 1..=65_535, 3306)?;
+        s.required(Source, "database.user")?.clone_into(&mut source.user);
+        source.password = s.secret("database.password");
         let owned = |name| s.text(Source, name).map(str::to_owned);
         let milliseconds = |name, least: u64, default: Duration| {
             let default = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
             s.number(Source, name, "milliseconds", least.., default).map(Duration::from_millis)
         };
-        let source = &mut c.source;
         if s.text(Source, "database.server.id").is_some() {
             source.server_id = Some(s.number(Source, "database.server.id", "a number", 1..=u32::MAX, 1)?);
         }
-        source.ssl_mode = s.choice(Source, "database.ssl.mode", SSL_MODES)?.to_owned();
-        source.ssl_ca = s.text(Source, "database.ssl.truststore").map(|p| s.base.join(p));
+        let ssl_mode = s.choice(Source, "database.ssl.mode", SSL_MODES)?;
+        source.ssl_mode =
+            SSL_MODES_OF_MARIADB.iter().find(|(name, _)| *name == ssl_mode).map_or(ssl_mode, |(_, of)| of).to_owned();
+        source.ssl_ca = s
+            .text(Source, "database.ssl.truststore")
+            .map(|_| s.path(Source, "database.ssl.truststore", ""))
+            .map(|path| pem_file("database.ssl.truststore", path, None, Store::Trust))
+            .transpose()?;
         source.database_include = owned("database.include.list");
         source.database_exclude = owned("database.exclude.list");
         source.table_include = owned("table.include.list");
@@ -270,12 +339,26 @@ impl MirrorConfig {
             s.number(Source, "transaction.max.bytes", BYTES, 1 << 10.., source.transaction_max_bytes)?;
         source.connect_timeout = milliseconds("connect.timeout.ms", 100, source.connect_timeout)?;
         source.reconnect_limit = milliseconds("reconnect.max.wait.ms", 0, source.reconnect_limit)?;
-        c.log.kind = match s.text(Log, "type").unwrap_or("local") {
+        if s.program == Program::CdcSource && s.truth(Source, "include.schema.changes", true)? {
+            self.notes.push(format!(
+                "the schema change topic {} is not written yet (\"include.schema.changes\"): schema versions are in the progress topic",
+                self.source.topic_prefix
+            ));
+        }
+        Ok(())
+    }
+
+    fn apply_log(&mut self, s: &Settings) -> Result<()> {
+        // Servers that a connector has for a topic of its own do not make a log of what was a folder.
+        let has_servers = s.text(Log, "bootstrap.servers").is_some() && (s.fallback.is_none() || !s.has_sections);
+        let default = if has_servers || (s.program.expects_kafka() && !s.has_sections) { "kafka" } else { "local" };
+        self.log.kind = match s.text(Log, "type").unwrap_or(default) {
             "local" => LogKind::Local(s.path(Log, "dir", "log")),
             "memory" => LogKind::Memory,
             #[cfg(feature = "kafka")]
             "kafka" => {
-                LogKind::Kafka { cluster: kafka::cluster(&s, &c.source.topic_prefix)?, status_dir: s.path(Log, "dir", "log") }
+                self.notes.extend(s.fallback.clone());
+                LogKind::Kafka { cluster: kafka::cluster(s, &self.source.topic_prefix)?, status_dir: s.path(Log, "dir", "log") }
             }
             other => {
                 let kafka = if cfg!(feature = "kafka") { ", \"kafka\" (with \"bootstrap.servers\")" } else { "" };
@@ -284,24 +367,28 @@ impl MirrorConfig {
                 )));
             }
         };
-        c.log.retention = Duration::from_millis(s.number(Log, "log.retention.ms", "milliseconds", 0.., 24 * 3_600_000)?);
-        c.log.retention_bytes = s.number(Log, "log.retention.bytes", BYTES, 0.., 0)?;
-        c.log.segment_bytes = s.number(Log, "log.segment.bytes", BYTES, 1 << 20.., c.log.segment_bytes)?;
-        c.apply_sink(&s)?;
-        c.apply_trino(&s)?;
-        c.notes = s.notes;
-        let ignored = c.sink.catalog_address.ignored().iter();
-        c.notes.extend(ignored.map(|key| format!("\"{key}\" of [sink] \"iceberg.catalog.uri\" is not needed and ignored")));
-        Ok(c)
+        self.log.retention = Duration::from_millis(s.number(Log, "log.retention.ms", "milliseconds", 0.., 24 * 3_600_000)?);
+        self.log.retention_bytes = s.number(Log, "log.retention.bytes", BYTES, 0.., 0)?;
+        self.log.segment_bytes = s.number(Log, "log.segment.bytes", BYTES, 1 << 20.., self.log.segment_bytes)?;
+        Ok(())
     }
 
     fn apply_sink(&mut self, s: &Settings) -> Result<()> {
         let sink = &mut self.sink;
-        sink.id = sink_id(s.text(Sink, "name"), &self.source.topic_prefix)?;
+        check_class(s, Sink)?;
+        // A connector may have dots in its name; a name that is written for this sink is taken as it is.
+        let name = s.text(Sink, "name").map(|name| if s.has_sink_connector { name.replace('.', "-") } else { name.to_owned() });
+        sink.id = sink_id(name.as_deref(), &self.source.topic_prefix)?;
         if let Some(name) = s.text(Sink, "iceberg.catalog") {
             name.clone_into(&mut sink.catalog);
+        } else if tables::has_defaults_of_apache(s) {
+            "iceberg".clone_into(&mut sink.catalog);
         }
-        let kind = s.text(Sink, "iceberg.catalog.type").unwrap_or("jdbc");
+        let kind = match s.text(Sink, "iceberg.catalog.catalog-impl") {
+            Some("org.apache.iceberg.jdbc.JdbcCatalog") => "jdbc",
+            Some(class) => class,
+            None => s.text(Sink, "iceberg.catalog.type").unwrap_or("jdbc"),
+        };
         if !matches!(kind, "jdbc" | "sql") {
             return Err(Error::configuration(format!(
                 "[sink] \"iceberg.catalog.type\" = \"{kind}\" is not there yet\n  → write \"jdbc\": a SQL catalog in a SQLite file, or on a PostgreSQL, MySQL or MariaDB server"
@@ -314,24 +401,16 @@ impl MirrorConfig {
                 "[sink] \"iceberg.catalog.warehouse\" = \"{warehouse}\" is not there yet\n  → write the path of a local folder"
             )));
         }
-        sink.warehouse = s.base.join(folder);
+        sink.warehouse = s.folder(Sink, "iceberg.catalog.warehouse").join(folder);
         sink.catalog_address = match s.text(Sink, "iceberg.catalog.uri") {
             None => CatalogAddress::sqlite(sink.warehouse.join("catalog.db")),
             Some(uri) => catalog_address(uri, s)?,
         };
         sink.catalog_password = s.secret("iceberg.catalog.jdbc.password");
+        let interval = if tables::has_defaults_of_apache(s) { 300_000 } else { 500 };
         sink.commit_interval =
-            Duration::from_millis(s.number(Sink, "iceberg.control.commit.interval-ms", "milliseconds", 10.., 500)?);
-        sink.auto_create = s.parsed(Sink, "iceberg.tables.auto-create-enabled", "true or false", true)?;
-        sink.compaction = s.parsed(Sink, "iceberg.tables.compaction-enabled", "true or false", true)?;
-        match s.text(Sink, "iceberg.tables.mode").unwrap_or("upsert") {
-            "upsert" => {}
-            other => {
-                return Err(Error::configuration(format!(
-                    "[sink] \"iceberg.tables.mode\" = \"{other}\" is not there yet\n  → write \"upsert\": tables that equal the source"
-                )));
-            }
-        }
+            Duration::from_millis(s.number(Sink, "iceberg.control.commit.interval-ms", "milliseconds", 10.., interval)?);
+        sink.compaction = s.truth(Sink, "iceberg.tables.compaction-enabled", true)?;
         sink.foreign_writes = match s.choice(Sink, "iceberg.foreign.writes", &["stop", "warn"])? {
             "warn" => ForeignWrites::Warn,
             _ => ForeignWrites::Stop,
@@ -353,7 +432,7 @@ impl MirrorConfig {
             user: owned("user", "lakehouse"),
             password: s.secret("password"),
             catalog: owned("catalog", &self.sink.catalog),
-            root_certificates: s.text(Trino, "ssl.truststore").map(|path| s.base.join(path)),
+            root_certificates: s.text(Trino, "ssl.truststore").map(|_| s.path(Trino, "ssl.truststore", "")),
         });
         Ok(())
     }
@@ -377,7 +456,7 @@ fn catalog_address(uri: &str, s: &Settings) -> Result<CatalogAddress> {
     let address = CatalogAddress::parse(uri)
         .map_err(|e| Error::configuration(format!("[sink] \"iceberg.catalog.uri\" cannot be used: {e}")))?;
     if let Some(path) = address.sqlite_path() {
-        return Ok(CatalogAddress::sqlite(s.base.join(path)));
+        return Ok(CatalogAddress::sqlite(s.folder(Sink, "iceberg.catalog.uri").join(path)));
     }
     match s.text(Sink, "iceberg.catalog.jdbc.user") {
         Some(user) => Ok(address.with_user(user)),
@@ -389,7 +468,47 @@ fn catalog_address(uri: &str, s: &Settings) -> Result<CatalogAddress> {
 }
 
 const BYTES: &str = "a number of bytes";
-const SSL_MODES: &[&str] = &["preferred", "disabled", "required", "verify_ca", "verify_identity"];
+const SSL_MODES: &[&str] =
+    &["preferred", "disabled", "required", "verify_ca", "verify_identity", "disable", "trust", "verify-ca", "verify-full"];
+/// What Debezium's connector for MariaDB calls them.
+const SSL_MODES_OF_MARIADB: [(&str, &str); 4] =
+    [("disable", "disabled"), ("trust", "required"), ("verify-ca", "verify_ca"), ("verify-full", "verify_identity")];
+
+/// Refuses the file of another connector.
+fn check_class(s: &Settings, section: keys::Section) -> Result<()> {
+    let Some(class) = s.text(section, "connector.class") else { return Ok(()) };
+    let (known, what): (&[&str], _) = match section {
+        Source => (
+            &[
+                "io.debezium.connector.mysql.MySqlConnector",
+                "io.debezium.connector.mariadb.MariaDbConnector",
+                "MySqlConnector",
+                "MariaDbConnector",
+                "MySql",
+                "MariaDb",
+            ],
+            "the source is MySQL or MariaDB",
+        ),
+        _ => (
+            &[
+                "org.apache.iceberg.connect.IcebergSinkConnector",
+                "io.tabular.iceberg.connect.IcebergSinkConnector",
+                "IcebergSinkConnector",
+                "IcebergSink",
+            ],
+            "the sink is Iceberg",
+        ),
+    };
+    if known.contains(&class) {
+        return Ok(());
+    }
+    Err(Error::configuration(format!(
+        "[{}] \"connector.class\" = \"{class}\" is not supported: {what}\n  → give the file of {} or of {}",
+        section.name(),
+        known.first().unwrap_or(&""),
+        known.get(1).unwrap_or(&"")
+    )))
+}
 
 /// The sink's id. It becomes part of a tag's name, in which a dot has a meaning.
 fn sink_id(name: Option<&str>, topic_prefix: &str) -> Result<String> {
@@ -403,233 +522,5 @@ fn sink_id(name: Option<&str>, topic_prefix: &str) -> Result<String> {
                 "[source] \"topic.prefix\" = \"{topic_prefix}\" cannot be the sink's id\n  → {WHICH}, and dots\n  → or give the sink a [sink] \"name\" of its own"
             ))
         }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use super::*;
-
-    const MINIMAL: &str = "[source]\n\"database.hostname\" = \"db\"\n\"database.user\" = \"u\"\n\"topic.prefix\" = \"shop\"\n";
-
-    fn parse(text: &str, overrides: &[&str]) -> Result<MirrorConfig> {
-        let overrides: Vec<String> = overrides.iter().map(|s| (*s).to_owned()).collect();
-        MirrorConfig::from_settings(Settings::parse(text, "mirror.toml", "/base".into(), &overrides)?)
-    }
-
-    fn refused(text: &str, overrides: &[&str]) -> String {
-        let e = parse(text, overrides).unwrap_err();
-        assert_eq!(e.exit_code(), 2);
-        e.to_string()
-    }
-
-    #[test]
-    fn a_minimal_file_gets_defaults_that_work() {
-        let c = parse(MINIMAL, &[]).unwrap();
-        assert_eq!((c.source.port, c.source.ssl_mode.as_str()), (3306, "preferred"));
-        assert_eq!(c.log.kind, LogKind::Local("/base/log".into()));
-        assert_eq!(c.sink.catalog_address.sqlite_path(), Some(Path::new("/base/warehouse/catalog.db")));
-        assert_eq!((c.sink.id.as_str(), c.sink.commit_interval), ("shop", Duration::from_millis(500)));
-    }
-
-    #[test]
-    fn a_file_that_is_not_toml_is_told_by_line_and_column_without_its_text() {
-        let message = refused("[source]\n\"database.port\" = 1\n\"database.password\" = \"s3cret\n", &[]);
-        assert!(message.starts_with("mirror.toml is not valid TOML: line 3, column "), "{message}");
-        assert!(!message.contains("s3cret"), "{message}");
-        assert!(!refused(MINIMAL, &["database.password:s3cret"]).contains("s3cret"));
-    }
-
-    #[test]
-    fn nested_tables_are_their_dotted_keys_and_set_wins() {
-        let text = format!(
-            "{MINIMAL}[source.table]\ninclude.list = [\"a\\\\.b\", \"a\\\\.c\"]\n[sink.iceberg.catalog]\nwarehouse = \"w\"\n"
-        );
-        let c = parse(&text, &["database.port=3307", "sink.iceberg.catalog.warehouse=/w2"]).unwrap();
-        assert_eq!(c.source.table_include.as_deref(), Some("a\\.b,a\\.c"));
-        assert_eq!((c.source.port, c.sink.warehouse), (3307, PathBuf::from("/w2")));
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
-        assert_eq!(
-            refused(&format!("{MINIMAL}\"tabel.include.list\" = \"x\"\n"), &[]),
-            "mirror.toml: unknown key [source] \"tabel.include.list\"\n  → did you mean \"table.include.list\"?"
-        );
-        assert!(refused(MINIMAL, &["iceberg.catlog=x"]).contains("did you mean \"iceberg.catalog\"?"));
-        assert!(refused(&format!("{MINIMAL}\"iceberg.catalog\" = \"x\"\n"), &[]).contains("it belongs in [sink]"));
-    }
-
-    #[test]
-    fn a_trino_server_is_named_in_its_section_or_by_set() {
-        assert_eq!(parse(MINIMAL, &[]).unwrap().trino, None);
-        let text = format!(
-            "{MINIMAL}[trino]\nurl = \"https://t:8443\"\nuser = \"me\"\npassword = \"s3cret\"\nssl.truststore = \"ca.pem\"\n"
-        );
-        let trino = parse(&text, &["iceberg.catalog=mine"]).unwrap().trino.unwrap();
-        assert_eq!((trino.url.as_str(), trino.user.as_str(), trino.catalog.as_str()), ("https://t:8443", "me", "mine"));
-        assert_eq!((trino.password.expose(), trino.root_certificates.as_deref()), ("s3cret", Some(Path::new("/base/ca.pem"))));
-        assert!(!format!("{trino:?}").contains("s3cret"));
-        let trino = parse(MINIMAL, &["trino.url=http://t:8080", "trino.catalog=other"]).unwrap().trino.unwrap();
-        assert_eq!((trino.user.as_str(), trino.catalog.as_str(), trino.password.is_empty()), ("lakehouse", "other", true));
-        for set in ["trino.user=me", "trino.password=s3cret"] {
-            let said = refused(MINIMAL, &[set]);
-            assert!(
-                said.starts_with("[trino] has \"") && said.contains("\" and no \"url\"\n  → write ") && !said.contains("s3cret"),
-                "{said}"
-            );
-        }
-        // Alone they would be mistaken for the database's.
-        for set in ["user=me", "password=s3cret", "url=http://t"] {
-            let said = refused(MINIMAL, &[set]);
-            assert!(said.starts_with("--set: unknown key \"") && !said.contains("s3cret"), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_short_key_and_a_section_that_are_misspelt_are_understood() {
-        assert!(refused(MINIMAL, &["log.typ=x"]).ends_with("unknown key \"log.typ\"\n  → did you mean \"log.type\"?"));
-        assert!(refused(MINIMAL, &["sink.nme=x"]).contains("did you mean \"sink.name\"?"));
-        assert!(refused(&MINIMAL.replace("[source]", "[sorce]"), &[]).ends_with("key sorce\n  → did you mean [source]?"));
-    }
-
-    #[test]
-    fn a_key_without_its_section_is_the_one_that_is_read() {
-        let c = parse(MINIMAL, &["name=mine"]).unwrap();
-        assert_eq!((c.sink.id.as_str(), c.notes), ("mine", vec![]));
-        assert_eq!(parse(MINIMAL, &["source.name=mine"]).unwrap().notes.len(), 1);
-    }
-
-    #[test]
-    fn a_warehouse_that_is_no_local_folder_is_refused_by_name() {
-        for (warehouse, folder) in [("file:///w", "/w"), ("file:/w", "/w"), ("w", "/base/w")] {
-            let c = parse(MINIMAL, &[&format!("iceberg.catalog.warehouse={warehouse}")]).unwrap();
-            assert_eq!(c.sink.warehouse, PathBuf::from(folder));
-        }
-        for elsewhere in ["s3://b/x", "gs://b/x", "hdfs://n/x"] {
-            let said = refused(MINIMAL, &[&format!("warehouse={elsewhere}")]);
-            let what = format!("[sink] \"iceberg.catalog.warehouse\" = \"{elsewhere}\" is not there yet\n  → ");
-            assert!(said.starts_with(&what), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_catalog_is_a_file_or_a_database_on_a_server() {
-        for (uri, path) in [("jdbc:sqlite:c.db", "/base/c.db"), ("/x/c.db", "/x/c.db"), ("sqlite:///x/c.db", "/x/c.db")] {
-            let c = parse(MINIMAL, &[&format!("iceberg.catalog.uri={uri}")]).unwrap();
-            assert_eq!(c.sink.catalog_address.sqlite_path(), Some(Path::new(path)));
-        }
-        let sets = ["iceberg.catalog.uri=jdbc:postgresql://db/lake?loginTimeout=3", "iceberg.catalog.jdbc.user=me"];
-        let c = parse(MINIMAL, &sets).unwrap();
-        assert_eq!(c.sink.catalog_address.to_string(), "postgresql://db:5432/lake");
-        assert_eq!(c.notes, ["\"loginTimeout\" of [sink] \"iceberg.catalog.uri\" is not needed and ignored"]);
-        for (uri, said) in [
-            (
-                "jdbc:oracle:x/s3cret@db",
-                "[sink] \"iceberg.catalog.uri\" cannot be used: a catalog \"jdbc:oracle:x...\" is not there yet",
-            ),
-            ("jdbc:mysql://db/lake", "[sink] needs \"iceberg.catalog.jdbc.user\" for the catalog mysql://db:3306/lake"),
-            ("jdbc:mysql://u:s3cret@db/lake?odd=1", "the parameter odd of the address mysql://db:3306/lake is not known"),
-        ] {
-            let message = refused(MINIMAL, &[&format!("iceberg.catalog.uri={uri}")]);
-            assert!(message.contains(said) && !message.contains("s3cret"), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_name_that_cannot_be_the_sinks_is_refused_with_its_key() {
-        for (set, key) in [
-            ("name=a.b", "[sink] \"name\" = \"a.b\""),
-            ("name=a b/c", "[sink] \"name\" = \"a b/c\""),
-            ("topic.prefix=a b/c", "[source] \"topic.prefix\" = \"a b/c\""),
-        ] {
-            let said = refused(MINIMAL, &[set]);
-            assert!(said.starts_with(key) && said.contains("digits, - and _"), "{said}");
-        }
-        assert_eq!(parse(MINIMAL, &["topic.prefix=a.b"]).unwrap().sink.id, "a-b");
-        assert_eq!(parse(MINIMAL, &["topic.prefix=a b", "sink.name=c"]).unwrap().sink.id, "c");
-    }
-
-    #[test]
-    fn a_number_that_cannot_work_is_refused_with_its_key_and_range() {
-        for (set, said) in [
-            (
-                "database.server.id=0",
-                "[source] \"database.server.id\" = \"0\" cannot be used\n  → write a number, 1 to 4294967295",
-            ),
-            ("database.port=0", "write a port, 1 to 65535"),
-            ("database.port=70000", "write a port, 1 to 65535"),
-            ("snapshot.fetch.size=0", "write a number of rows, at least 1"),
-            ("snapshot.max.threads=0", "write a number, at least 1"),
-            (
-                "memory.budget.bytes=1000",
-                "[source] \"memory.budget.bytes\" = \"1000\" cannot be used\n  → write a number of bytes, at least 1048576",
-            ),
-            ("transaction.max.bytes=5", "write a number of bytes, at least 1024"),
-            ("connect.timeout.ms=0", "write milliseconds, at least 100"),
-            ("log.segment.bytes=0", "write a number of bytes, at least 1048576"),
-            ("iceberg.memory.budget.bytes=0", "write a number of bytes, at least 1048576"),
-            ("iceberg.control.commit.interval-ms=0", "write milliseconds, at least 10"),
-            ("log.retention.ms=-1", "write milliseconds, at least 0"),
-        ] {
-            let message = refused(MINIMAL, &[set]);
-            assert!(message.contains(said), "{set}: {message}");
-        }
-        assert_eq!(parse(MINIMAL, &["database.server.id=4294967295"]).unwrap().source.server_id, Some(u32::MAX));
-    }
-
-    #[test]
-    fn a_word_that_is_not_known_is_answered_with_those_that_are() {
-        for (set, said) in [
-            (
-                "iceberg.foreign.writes=maybe",
-                "[sink] \"iceberg.foreign.writes\" = \"maybe\" cannot be used\n  → write \"stop\" or \"warn\"",
-            ),
-            ("iceberg.tables.auto-create-enabled=maybe", "→ write true or false"),
-            ("database.ssl.mode=always", "or \"verify_identity\""),
-            ("snapshot.mode=when_needed", "→ write \"initial\" or \"initial_only\" or \"no_data\""),
-        ] {
-            let message = refused(MINIMAL, &[set]);
-            assert!(message.contains(said), "{set}: {message}");
-        }
-        assert_eq!(parse(MINIMAL, &["database.ssl.mode=REQUIRED"]).unwrap().source.ssl_mode, "required");
-    }
-
-    #[test]
-    fn a_key_that_would_change_the_mirror_is_refused_and_a_needless_one_is_noted() {
-        assert!(refused(&format!("{MINIMAL}\"message.key.columns\" = \"a:b\"\n"), &[]).contains("not supported yet"));
-        assert!(refused(&format!("{MINIMAL}\"decimal.handling.mode\" = \"double\"\n"), &[]).contains("\"precise\""));
-        let c = parse(&format!("{MINIMAL}\"max.batch.size\" = 4096\n\"decimal.handling.mode\" = \"precise\"\n"), &[]).unwrap();
-        assert_eq!(c.notes, ["\"max.batch.size\" is not needed and ignored: batches are bounded in bytes"]);
-    }
-
-    #[test]
-    fn every_key_that_is_accepted_is_read() {
-        let (code, _) = include_str!("config.rs").split_once("#[cfg(test)]").unwrap();
-        let code = format!("{code}{}", include_str!("config/kafka.rs"));
-        let used = keys::KEYS.iter().filter(|k| k.treatment == keys::Treatment::Used);
-        let unread: Vec<&str> = used.map(|k| k.name).filter(|name| !code.contains(&format!("\"{name}\""))).collect();
-        assert_eq!(unread, Vec::<&str>::new());
-        for list in ["column.include.list", "column.exclude.list"] {
-            let message = refused(&format!("{MINIMAL}\"{list}\" = \"d.t.secret\"\n"), &[]);
-            assert!(message.contains("not supported yet"), "{message}");
-        }
-    }
-
-    #[test]
-    fn unquoted_keys_that_clash_are_explained() {
-        let e = refused(&format!("{MINIMAL}[sink]\niceberg.catalog = \"x\"\niceberg.catalog.type = \"jdbc\"\n"), &[]);
-        assert!(e.contains("write dotted keys in quotes"), "{e}");
-    }
-
-    #[test]
-    fn a_password_is_never_shown() {
-        let text = format!(
-            "{MINIMAL}\"database.password\" = \"hunter2\"\n[sink]\n\"iceberg.catalog.uri\" = \"jdbc:mysql://u:hunter3@db/lake\"\n"
-        );
-        let c = parse(&text, &["iceberg.catalog.jdbc.password=hunter4"]).unwrap();
-        assert_eq!((c.source.password.expose(), c.sink.catalog_password.expose()), ("hunter2", "hunter4"));
-        assert!(!format!("{c:?}").contains("hunter"), "{c:?}");
     }
 }

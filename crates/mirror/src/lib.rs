@@ -21,8 +21,12 @@ mod verify;
 
 pub use catalog_view::{CatalogSnapshot, CatalogTable, StatusReport, TableReport, catalog_snapshots, catalog_tables, status};
 pub use cdc_core::shell_word;
-pub use config::{ForeignWrites, Halves, LogConfig, LogKind, MirrorConfig, Secret, SinkConfig, SourceConfig, TrinoConfig};
+pub use config::{
+    EventFormat, ForeignWrites, Halves, LogConfig, LogKind, MirrorConfig, Program, Secret, SinkConfig, SourceConfig, Topics,
+    TrinoConfig,
+};
 pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE, check, discover};
+pub use debezium_format::{BigintUnsigned, Converter, DecimalMode, Profile};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use iceberg_writer::CatalogAddress;
 pub use log_view::{LogPartition, LogRange, LogTopic, LogView};

@@ -1,6 +1,7 @@
 //! The source half's place where there is none: what others have written to the log, as the tables need to know it.
 
 use crate::capture::Captured;
+use crate::config::Topics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress_topic::ProgressState;
 use crate::sink::ProgressFollower;
@@ -17,6 +18,8 @@ pub(crate) struct LogTail {
     log: Arc<dyn ChangeLog>,
     follower: ProgressFollower,
     captured: watch::Sender<Captured>,
+    /// Those whose tables are written; `None` is all.
+    topics: Option<Topics>,
 }
 
 impl LogTail {
@@ -29,6 +32,7 @@ impl LogTail {
         log: Arc<dyn ChangeLog>,
         topic: String,
         patient: bool,
+        topics: Option<Topics>,
     ) -> Result<(Self, ProgressFollower, watch::Receiver<Captured>)> {
         let mut waited = Duration::ZERO;
         while log.topic(&topic).await?.is_none() {
@@ -50,7 +54,7 @@ impl LogTail {
         let mut state = ProgressState::default();
         state.advance(log.as_ref(), &topic).await?;
         let follower = ProgressFollower::new(Arc::clone(&log), topic, state);
-        let tail = Self { log, follower: follower.clone(), captured: watch::Sender::new(Captured::default()) };
+        let tail = Self { log, follower: follower.clone(), captured: watch::Sender::new(Captured::default()), topics };
         tail.look().await?;
         let captured = tail.captured.subscribe();
         Ok((tail, follower, captured))
@@ -85,8 +89,12 @@ impl LogTail {
         let state = self.follower.now();
         let mut seen = Captured { position: state.position.clone(), ..Captured::default() };
         for (id, table) in state.tables.iter() {
+            let topic = table.topic();
+            if !topic.is_none_or(|topic| self.topics.as_ref().is_none_or(|topics| topics.contains(topic))) {
+                continue;
+            }
             seen.stops.extend(table.stop.clone());
-            let Some(topic) = table.topic() else { continue };
+            let Some(topic) = topic else { continue };
             match self.log.offsets(topic, 0).await {
                 Ok(range) => seen.next_offsets.insert(topic.to_owned(), range.next),
                 // Its table stops, and says why; the others go on.

@@ -38,7 +38,8 @@ const LOG_CACHE: usize = 16 << 20;
 ///
 /// Dropping it without [`stop`](Self::stop) ends it like a crash would: nothing is lost, the next start goes on.
 pub struct Mirror {
-    source: MysqlSourceConfig,
+    /// `None` for a sink half.
+    source: Option<MysqlSourceConfig>,
     halves: Halves,
     /// Every table begins with its rows.
     first_rows: bool,
@@ -59,7 +60,11 @@ impl Mirror {
     /// [`ErrorKind::Configuration`], [`ErrorKind::Unavailable`] (server, disk, a log that another process holds),
     /// [`ErrorKind::Unsafe`] (the source cannot go on where the log ends).
     pub async fn start(config: MirrorConfig) -> Result<Self> {
-        let source_config = config.source.to_mysql()?;
+        // A sink half asks no server, and need not know one.
+        let source_config = match config.halves {
+            Halves::Sink => None,
+            Halves::Both | Halves::Source => Some(config.source.to_mysql()?),
+        };
         let first_rows = config.source.snapshot_mode != "no_data";
         // Of two halves the sink knows how the tables are.
         let status_file = StatusFile::of(&config.log.kind).filter(|_| config.halves != Halves::Source || config.log.is_own());
@@ -69,11 +74,8 @@ impl Mirror {
         let progress_topic = router.progress_topic();
         let halves = config.halves;
         let capture_stop = watch::channel(false).0;
-        let (capturing, follower, captured) = if halves == Halves::Sink {
-            let (tail, follower, captured) = LogTail::open(Arc::clone(&log), progress_topic, !config.log.is_own()).await?;
-            (tokio::spawn(tail.run(capture_stop.subscribe())), follower, captured)
-        } else {
-            let mut half = SourceHalf::new(source_config.clone(), router, Arc::clone(&log));
+        let (capturing, follower, captured) = if let Some(source_config) = source_config.clone() {
+            let mut half = SourceHalf::new(source_config, router, config.events, Arc::clone(&log));
             let captured = half.captured();
             match half.begin().await {
                 Ok((begun, state)) => {
@@ -86,6 +88,10 @@ impl Mirror {
                     return Err(e);
                 }
             }
+        } else {
+            let (tail, follower, captured) =
+                LogTail::open(Arc::clone(&log), progress_topic, !config.log.is_own(), config.sink.topics.clone()).await?;
+            (tokio::spawn(tail.run(capture_stop.subscribe())), follower, captured)
         };
 
         let (stop, stopping) = watch::channel(false);
@@ -132,7 +138,7 @@ impl Mirror {
     /// # Errors
     /// Those that end the mirror, and those of asking the server.
     pub async fn caught_up(&self) -> Result<()> {
-        if self.halves == Halves::Sink {
+        let Some(source) = &self.source else {
             let mut status = self.watch();
             status.mark_unchanged();
             tokio::select! {
@@ -141,11 +147,11 @@ impl Mirror {
             }
             let goal = status.borrow().tables.clone();
             return self.applied(status, goal).await;
-        }
-        let position = mysql_source::current_position(&self.source).await?;
+        };
+        let position = mysql_source::current_position(source).await?;
         // Without a snapshot a table is not known before its first change.
         let mut expected = match self.first_rows {
-            true => self.tables_there().await?,
+            true => tables_there(source).await?,
             false => BTreeSet::new(),
         };
         let mut status = self.watch();
@@ -167,15 +173,10 @@ impl Mirror {
                 },
             }
             if dropped {
-                let there = self.tables_there().await?;
+                let there = tables_there(source).await?;
                 expected.retain(|name| there.contains(name));
             }
         }
-    }
-
-    /// The captured tables that are on the server now.
-    async fn tables_there(&self) -> Result<BTreeSet<String>> {
-        Ok(mysql_source::discover(&self.source).await?.iter().map(|t| t.table.to_string()).collect())
     }
 
     /// Returns when every table has what the log had then, or has stopped.
@@ -216,6 +217,11 @@ impl Mirror {
         drop(self.task.await);
         result.map(|()| self.status.borrow().clone())
     }
+}
+
+/// The captured tables that are on the server now.
+async fn tables_there(source: &MysqlSourceConfig) -> Result<BTreeSet<String>> {
+    Ok(mysql_source::discover(source).await?.iter().map(|t| t.table.to_string()).collect())
 }
 
 /// The log that the configuration names.

@@ -1,11 +1,12 @@
 //! The source half as it lives: fenced, connected, capturing, and all that again when the log's servers were away.
 
 use crate::capture::{Capture, Captured, Fenced};
+use crate::config::EventFormat;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress_topic::ProgressState;
 use cdc_core::TopicRouter;
 use change_log::ChangeLog;
-use debezium_format::{Connector, Converter, EncoderConfig, Profile};
+use debezium_format::{Connector, EncoderConfig};
 use mysql_source::{MysqlSource, MysqlSourceConfig, ServerKind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 pub(crate) struct SourceHalf {
     source: MysqlSourceConfig,
     router: TopicRouter,
+    events: EventFormat,
     log: Arc<dyn ChangeLog>,
     captured: watch::Sender<Captured>,
     run: String,
@@ -32,9 +34,9 @@ pub(crate) struct Begun {
 }
 
 impl SourceHalf {
-    pub(crate) fn new(source: MysqlSourceConfig, router: TopicRouter, log: Arc<dyn ChangeLog>) -> Self {
+    pub(crate) fn new(source: MysqlSourceConfig, router: TopicRouter, events: EventFormat, log: Arc<dyn ChangeLog>) -> Self {
         let run = uuid::Uuid::now_v7().to_string();
-        Self { source, router, log, captured: watch::Sender::new(Captured::default()), run, predecessor: None }
+        Self { source, router, events, log, captured: watch::Sender::new(Captured::default()), run, predecessor: None }
     }
 
     /// What the log holds, as it goes on.
@@ -58,8 +60,10 @@ impl SourceHalf {
             }
         };
         let prefix = self.router.prefix().to_owned();
-        let encoder = EncoderConfig::new(prefix, connector, Converter::Json { schemas: false }, self.run.clone())
-            .with_profile(Profile::exact());
+        let mut encoder =
+            EncoderConfig::new(prefix, connector, self.events.converter, self.run.clone()).with_profile(self.events.profile);
+        encoder.tombstones_on_delete = self.events.tombstones_on_delete;
+        encoder.extended_headers = self.events.extended_headers;
         let (capture, state) = fenced.begin(encoder, &self.run, self.captured.clone()).await?;
         Ok((Begun { capture, source }, state))
     }

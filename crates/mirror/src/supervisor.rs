@@ -164,8 +164,11 @@ impl Supervisor {
             return Ok(());
         }
         let progress = self.follower.now();
-        let begins =
-            |t: &TableProgress| t.topic().is_some() && t.stop.as_ref().is_none_or(|stop| stop.reason != StopReason::ReadAgain);
+        let topics = self.config.sink.topics.as_ref();
+        let begins = |t: &TableProgress| {
+            t.topic().is_some_and(|topic| topics.is_none_or(|topics| topics.contains(topic)))
+                && t.stop.as_ref().is_none_or(|stop| stop.reason != StopReason::ReadAgain)
+        };
         let waiting: Vec<_> = progress.tables.iter().filter(|(id, t)| !self.tables.contains_key(*id) && begins(t)).collect();
         let span_bytes =
             (self.config.sink.memory_budget / (2 * (self.tables.len() + waiting.len()).clamp(1, 16))).max(SMALLEST_SPAN);
@@ -198,6 +201,7 @@ impl Supervisor {
                 catalog: self.catalog.clone(),
                 progress: self.follower.clone(),
                 sink: self.config.sink.clone(),
+                events: self.config.events,
                 span_bytes,
                 compactions: Arc::clone(&self.compactions),
                 stop: self.tables_stop.subscribe(),

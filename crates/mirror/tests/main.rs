@@ -4,6 +4,7 @@
 mod catalogs;
 mod changes;
 mod compaction;
+mod connectors;
 mod damage;
 mod ddl;
 mod golden;

@@ -1,5 +1,6 @@
 use crate::error::{Error, ErrorKind, Result};
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -62,6 +63,11 @@ impl KafkaLogConfig {
     /// The servers, as they were given.
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
+    }
+
+    /// The properties of the client that were [set](Self::set), by librdkafka's names. Secrets are among them.
+    pub fn client_settings(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.client.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     fn base(&self) -> ClientConfig {
@@ -132,6 +138,24 @@ impl KafkaLogConfig {
         config
     }
 
+    /// Checks the names and values of the client's settings, as far as that goes without a cluster: certificates, keys and what belongs
+    /// together are looked at when a log is opened.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] names the property, with its value where that is no free text.
+    pub fn check_client(&self) -> Result<()> {
+        self.check()?;
+        for config in [self.admin(), self.reader(), self.producer("check")] {
+            config.create_native_config().map_err(|e| match e {
+                KafkaError::ClientConfig(_, description, property, _) => {
+                    Error::new(ErrorKind::Invalid, format!("the Kafka client refuses \"{property}\": {description}"))
+                }
+                other => Error::new(ErrorKind::Invalid, format!("the Kafka client refuses its settings: {other}")),
+            })?;
+        }
+        Ok(())
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         if self.bootstrap_servers.trim().is_empty() {
             return Err(Error::new(
@@ -152,5 +176,30 @@ impl fmt::Debug for KafkaLogConfig {
             .field("replication_factor", &self.replication_factor)
             .field("topic_settings", &self.topic_settings)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_setting_that_the_client_does_not_take_is_named() {
+        let config = KafkaLogConfig::new("h:1").set("sasl.password", "s3cret");
+        config.check_client().unwrap();
+        for (name, value) in [("no.such.property", "s3cret"), ("compression.type", "brotli"), ("reconnect.backoff.ms", "-1")] {
+            let e = config.clone().set(name, value).check_client().unwrap_err();
+            assert!(e.kind() == ErrorKind::Invalid && e.to_string().contains(name), "{e}");
+            assert!(!e.to_string().contains("s3cret"), "{e}");
+        }
+        assert!(KafkaLogConfig::new(" ").check_client().unwrap_err().to_string().contains("bootstrap.servers"));
+    }
+
+    #[test]
+    fn the_values_of_client_settings_are_never_shown() {
+        let config = KafkaLogConfig::new("h:1").set("sasl.password", "s3cret").set("sasl.username", "alice");
+        let shown = format!("{config:?}");
+        assert!(shown.contains("sasl.password") && !shown.contains("s3cret"), "{shown}");
     }
 }

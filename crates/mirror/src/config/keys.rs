@@ -1,3 +1,15 @@
+//! Every key that is known, and what is done with it: data, one table per whom the keys are of.
+
+mod connect;
+mod debezium;
+mod iceberg_sink;
+mod kafka_client;
+#[cfg(test)]
+mod page;
+#[cfg(test)]
+mod tests;
+mod trino;
+
 use super::edit_distance::nearest;
 
 /// The part of the configuration that a key belongs to.
@@ -11,6 +23,9 @@ pub(super) enum Section {
 
 impl Section {
     pub(super) const ALL: [Self; 4] = [Self::Source, Self::Log, Self::Sink, Self::Trino];
+    /// Those in which a key that is written without a section is looked for. Not Trino's: its `user` and `password` alone would be mistaken
+    /// for the database's.
+    pub(super) const NAMELESS: [Self; 3] = [Self::Source, Self::Log, Self::Sink];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -22,234 +37,148 @@ impl Section {
     }
 }
 
-/// What is done with a key.
+/// What is done with a key. Where only some values are accepted, an empty one is as good as none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Treatment {
     /// It is read.
     Used,
-    /// It has one meaning here; this value is accepted, any other refused.
-    Fixed(&'static str),
+    /// It is a setting of the Kafka client, which librdkafka calls so.
+    Client(&'static str),
+    /// It has one meaning here: these values are accepted, any other is refused.
+    Only(&'static [&'static str]),
+    /// It shapes events. A mirror, source and sink in one, has one meaning for it; the halves as services read it.
+    Event {
+        /// What `lakehouse` accepts.
+        mirror: &'static [&'static str],
+        /// What `cdc-source` and `iceberg-sink` accept.
+        halves: &'static [&'static str],
+    },
     /// Another name of a key.
     Alias(&'static str),
-    /// Accepted, named once and ignored, for this reason.
-    Unneeded(&'static str),
-    /// Known, and refused, since leaving it out would change what is written.
-    NotYet,
+    /// Accepted, named once and ignored.
+    Ignored,
+    /// Refused, unless it says what its default says: to leave it out would change what is written.
+    Refused,
 }
 
-use Section::{Log, Sink, Source, Trino};
-use Treatment::{Alias, Fixed, NotYet, Unneeded, Used};
+use Section::{Sink, Source};
 
-/// A known key.
+pub(super) use connect::JSON as JSON_CONVERTER;
+
+/// A known key, or a family of keys.
+#[derive(Debug)]
 pub(super) struct Key {
     pub(super) section: Section,
+    /// A `*` stands for any text.
     pub(super) name: &'static str,
+    /// What its own program takes it for when it is left out; empty if that is nothing.
+    pub(super) default: &'static str,
     pub(super) treatment: Treatment,
+    /// What it means if it is read, why it is ignored, why it (or another value) is refused.
+    pub(super) why: &'static str,
+    /// Its value is never shown.
+    pub(super) secret: bool,
 }
 
-const fn key(section: Section, name: &'static str, treatment: Treatment) -> Key {
-    Key { section, name, treatment }
+impl Key {
+    const fn new(section: Section, name: &'static str, default: &'static str, treatment: Treatment, why: &'static str) -> Self {
+        Self { section, name, default, treatment, why, secret: false }
+    }
+
+    /// The same, of a value that is never shown.
+    const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
+    /// True if this key, or this family, has that name.
+    fn is(&self, name: &str) -> bool {
+        matches(self.name, name)
+    }
+
+    fn is_family(&self) -> bool {
+        self.name.contains('*')
+    }
 }
 
-/// Every key that is known: Debezium's MySQL connector's, the Iceberg sink's, and our own.
-pub(super) const KEYS: &[Key] = &[
-    key(Source, "database.hostname", Used),
-    key(Source, "database.port", Used),
-    key(Source, "database.user", Used),
-    key(Source, "database.password", Used),
-    key(Source, "database.server.id", Used),
-    key(Source, "database.include.list", Used),
-    key(Source, "database.exclude.list", Used),
-    key(Source, "table.include.list", Used),
-    key(Source, "table.exclude.list", Used),
-    key(Source, "topic.prefix", Used),
-    key(Source, "database.ssl.mode", Used),
-    key(Source, "database.ssl.truststore", Used),
-    key(Source, "snapshot.mode", Used),
-    key(Source, "snapshot.fetch.size", Used),
-    key(Source, "snapshot.max.threads", Used),
-    key(Source, "connect.timeout.ms", Used),
-    key(Source, "column.include.list", NotYet),
-    key(Source, "column.exclude.list", NotYet),
-    key(Source, "memory.budget.bytes", Used),
-    key(Source, "transaction.max.bytes", Used),
-    key(Source, "reconnect.max.wait.ms", Used),
-    key(Source, "bigint.unsigned.handling.mode", Fixed("precise")),
-    key(Source, "decimal.handling.mode", Fixed("precise")),
-    key(Source, "time.precision.mode", Fixed("adaptive_time_microseconds")),
-    key(Source, "binary.handling.mode", Fixed("bytes")),
-    key(Source, "tombstones.on.delete", Fixed("true")),
-    key(Source, "skipped.operations", Fixed("none")),
-    key(Source, "include.schema.changes", Fixed("true")),
-    key(Source, "schema.name.adjustment.mode", Fixed("none")),
-    key(Source, "field.name.adjustment.mode", Fixed("none")),
-    key(Source, "provide.transaction.metadata", Fixed("false")),
-    key(Source, "include.query", Fixed("false")),
-    key(Source, "extended.headers.enabled", Fixed("true")),
-    key(Source, "event.processing.failure.handling.mode", Fixed("fail")),
-    key(Source, "event.deserialization.failure.handling.mode", Fixed("fail")),
-    key(Source, "inconsistent.schema.handling.mode", Fixed("fail")),
-    key(Source, "snapshot.query.mode", Fixed("select_all")),
-    key(Source, "topic.naming.strategy", Fixed("io.debezium.schema.SchemaTopicNamingStrategy")),
-    key(Source, "heartbeat.interval.ms", Fixed("0")),
-    key(Source, "name", Unneeded("the mirror is named by topic.prefix")),
-    key(Source, "tasks.max", Unneeded("one process owns all")),
-    key(Source, "connector.class", Unneeded("the kind of server is detected")),
-    key(Source, "offset.flush.interval.ms", Unneeded("progress is kept with the data")),
-    key(Source, "binlog.buffer.size", Unneeded("there is no look-ahead buffer")),
-    key(Source, "binlog.net.read.timeout", NotYet),
-    key(Source, "binlog.net.write.timeout", NotYet),
-    key(Source, "column.propagate.source.type", NotYet),
-    key(Source, "connect.keep.alive", Unneeded("always on")),
-    key(Source, "connect.keep.alive.interval.ms", Unneeded("always on")),
-    key(Source, "connection.validation.timeout.ms", Unneeded("see connect.timeout.ms")),
-    key(Source, "converters", NotYet),
-    key(Source, "custom.metric.tags", NotYet),
-    key(Source, "custom.sanitize.pattern", Unneeded("secrets are never printed")),
-    key(Source, "database.initial.statements", NotYet),
-    key(Source, "database.jdbc.driver", Unneeded("there is no JDBC")),
-    key(Source, "database.protocol", Unneeded("there is no JDBC")),
-    key(Source, "database.query.timeout.ms", Unneeded("chunks are short")),
-    key(Source, "database.server.id.offset", Unneeded("one connection streams")),
-    key(Source, "database.ssl.keystore", NotYet),
-    key(Source, "database.ssl.keystore.password", NotYet),
-    key(Source, "database.ssl.truststore.password", NotYet),
-    key(Source, "datatype.propagate.source.type", NotYet),
-    key(Source, "ddl.parser.type", Unneeded("there is one parser")),
-    key(Source, "enable.time.adjuster", Unneeded("MySQL adjusts two-digit years itself")),
-    key(Source, "errors.max.retries", Unneeded("lost connections are retried for ever")),
-    key(Source, "executor.shutdown.timeout.ms", Unneeded("a stop takes a second")),
-    key(Source, "gtid.ignore.on.recovery", NotYet),
-    key(Source, "gtid.source.excludes", NotYet),
-    key(Source, "gtid.source.filter.dml.events", NotYet),
-    key(Source, "gtid.source.includes", NotYet),
-    key(Source, "guardrail.collections.limit.action", NotYet),
-    key(Source, "guardrail.collections.max", NotYet),
-    key(Source, "heartbeat.action.query", NotYet),
-    key(Source, "heartbeat.topics.prefix", NotYet),
-    key(Source, "include.schema.comments", NotYet),
-    key(Source, "incremental.snapshot.allow.schema.changes", NotYet),
-    key(Source, "incremental.snapshot.chunk.size", NotYet),
-    key(Source, "incremental.snapshot.watermarking.strategy", NotYet),
-    key(Source, "internal.advanced.metrics.enable", Unneeded("internal")),
-    key(Source, "internal.legacy.snapshot.max.threads", Unneeded("internal")),
-    key(Source, "internal.log.position.check.enable", Unneeded("always checked")),
-    key(Source, "internal.snapshot.scan.all.columns.force", Unneeded("internal")),
-    key(Source, "legacy.snapshot.max.threads", Unneeded("internal")),
-    key(Source, "max.batch.size", Unneeded("batches are bounded in bytes")),
-    key(Source, "max.queue.size", Unneeded("queues are bounded in bytes")),
-    key(Source, "max.queue.size.in.bytes", Unneeded("see memory.budget.bytes")),
-    key(Source, "memory.management.schemas.class", Unneeded("there is no JVM")),
-    key(Source, "memory.management.tables.class", Unneeded("there is no JVM")),
-    key(Source, "message.key.columns", NotYet),
-    key(Source, "min.row.count.to.stream.results", Unneeded("rows are always streamed")),
-    key(Source, "notification.enabled.channels", NotYet),
-    key(Source, "notification.sink.topic.name", NotYet),
-    key(Source, "openlineage.integration.config.file.path", NotYet),
-    key(Source, "openlineage.integration.dataset.kafka.bootstrap.servers", NotYet),
-    key(Source, "openlineage.integration.enabled", NotYet),
-    key(Source, "openlineage.integration.job.description", NotYet),
-    key(Source, "openlineage.integration.job.namespace", NotYet),
-    key(Source, "openlineage.integration.job.owners", NotYet),
-    key(Source, "openlineage.integration.job.tags", NotYet),
-    key(Source, "poll.interval.ms", Unneeded("changes are taken as they come")),
-    key(Source, "post.processors", NotYet),
-    key(Source, "query.fetch.size", Unneeded("rows are always streamed")),
-    key(Source, "retriable.restart.connector.wait.ms", Unneeded("lost connections are retried with a growing pause")),
-    key(Source, "schema.history.internal", Unneeded("schemas are kept in the progress topic")),
-    key(Source, "schema.history.internal.skip.unparseable.ddl", Unneeded("schemas are kept in the progress topic")),
-    key(Source, "schema.history.internal.store.only.captured.databases.ddl", Unneeded("schemas are kept in the progress topic")),
-    key(Source, "schema.history.internal.store.only.captured.tables.ddl", Unneeded("schemas are kept in the progress topic")),
-    key(Source, "signal.data.collection", NotYet),
-    key(Source, "signal.enabled.channels", NotYet),
-    key(Source, "signal.poll.interval.ms", NotYet),
-    key(Source, "snapshot.delay.ms", Unneeded("0")),
-    key(Source, "snapshot.include.collection.list", NotYet),
-    key(Source, "snapshot.lock.timeout.ms", Unneeded("snapshots take no lock")),
-    key(Source, "snapshot.locking.mode", Unneeded("snapshots take no lock")),
-    key(Source, "snapshot.max.threads.multiplier", Unneeded("chunks are small")),
-    key(Source, "snapshot.mode.configuration.based.snapshot.data", NotYet),
-    key(Source, "snapshot.mode.configuration.based.snapshot.on.data.error", NotYet),
-    key(Source, "snapshot.mode.configuration.based.snapshot.on.schema.error", NotYet),
-    key(Source, "snapshot.mode.configuration.based.snapshot.schema", NotYet),
-    key(Source, "snapshot.mode.configuration.based.start.stream", NotYet),
-    key(Source, "snapshot.mode.custom.name", NotYet),
-    key(Source, "snapshot.query.mode.custom.name", NotYet),
-    key(Source, "snapshot.select.statement.overrides", NotYet),
-    key(Source, "snapshot.tables.order.by.row.count", NotYet),
-    key(Source, "sourceinfo.struct.maker", Unneeded("there is one")),
-    key(Source, "statistics.metrics.enabled", Unneeded("metrics are always on")),
-    key(Source, "streaming.delay.ms", NotYet),
-    key(Source, "table.ignore.builtin", Unneeded("system tables are never captured")),
-    key(Source, "transaction.metadata.factory", Unneeded("there is one")),
-    key(Source, "use.nongraceful.disconnect", Unneeded("always closed")),
-    key(Log, "type", Used),
-    key(Log, "dir", Used),
-    key(Log, "log.retention.ms", Used),
-    key(Log, "log.retention.bytes", Used),
-    key(Log, "log.segment.bytes", Used),
-    key(Log, "bootstrap.servers", Used),
-    key(Log, "security.protocol", Used),
-    key(Log, "group.id", Used),
-    key(Log, "client.id", Used),
-    key(Log, "compression.type", Used),
-    key(Log, "request.timeout.ms", Used),
-    key(Log, "transaction.timeout.ms", Used),
-    key(Log, "topic.creation.default.replication.factor", Used),
-    key(Log, "sasl.mechanism", NotYet),
-    key(Log, "sasl.jaas.config", NotYet),
-    key(Log, "ssl.ca.location", NotYet),
-    key(Sink, "name", Used),
-    key(Sink, "iceberg.catalog", Used),
-    key(Sink, "iceberg.catalog.type", Used),
-    key(Sink, "iceberg.catalog.uri", Used),
-    key(Sink, "iceberg.catalog.jdbc.user", Used),
-    key(Sink, "iceberg.catalog.jdbc.password", Used),
-    key(Sink, "iceberg.catalog.jdbc.schema-version", Unneeded("both versions of the tables are read and written")),
-    key(Sink, "iceberg.catalog.jdbc.init-catalog-tables", Fixed("true")),
-    key(Sink, "iceberg.catalog.jdbc.useSSL", NotYet),
-    key(Sink, "iceberg.catalog.jdbc.verifyServerCertificate", NotYet),
-    key(Sink, "iceberg.catalog.warehouse", Used),
-    key(Sink, "iceberg.control.commit.interval-ms", Used),
-    key(Sink, "iceberg.tables.mode", Used),
-    key(Sink, "iceberg.tables.auto-create-enabled", Used),
-    key(Sink, "iceberg.tables.compaction-enabled", Used),
-    key(Sink, "iceberg.tables.evolve-schema-enabled", Fixed("true")),
-    key(Sink, "iceberg.foreign.writes", Used),
-    key(Sink, "iceberg.memory.budget.bytes", Used),
-    key(Sink, "iceberg.tables.upsert-mode-enabled", Fixed("true")),
-    key(Sink, "iceberg.tables.default-commit-branch", Fixed("main")),
-    key(Sink, "iceberg.tables.schema-case-insensitive", Fixed("false")),
-    key(Sink, "iceberg.tables.schema-force-optional", Fixed("false")),
-    key(Sink, "iceberg.control.topic", Unneeded("one process needs no control topic")),
-    key(Sink, "iceberg.control.group-id-prefix", Unneeded("one process needs no control topic")),
-    key(Sink, "iceberg.control.commit.timeout-ms", Unneeded("no commit waits for another worker")),
-    key(Sink, "iceberg.control.commit.threads", Unneeded("tables commit side by side")),
-    key(Sink, "iceberg.connect.group-id", Unneeded("progress lives in the tables")),
-    key(Sink, "iceberg.tables", NotYet),
-    key(Sink, "iceberg.tables.dynamic-enabled", NotYet),
-    key(Sink, "iceberg.tables.route-field", NotYet),
-    key(Sink, "iceberg.tables.cdc-field", NotYet),
-    key(Sink, "iceberg.tables.default-id-columns", NotYet),
-    key(Sink, "iceberg.tables.default-partition-by", NotYet),
-    key(Sink, "iceberg.hadoop-conf-dir", NotYet),
-    key(Sink, "transforms", NotYet),
-    key(Trino, "url", Used),
-    key(Trino, "user", Used),
-    key(Trino, "password", Used),
-    key(Trino, "catalog", Used),
-    key(Trino, "ssl.truststore", Used),
-    key(Sink, "catalog.type", Alias("iceberg.catalog.type")),
-    key(Sink, "catalog.uri", Alias("iceberg.catalog.uri")),
-    key(Sink, "warehouse", Alias("iceberg.catalog.warehouse")),
-    key(Sink, "commit.interval.ms", Alias("iceberg.control.commit.interval-ms")),
+/// A table, and whose keys it holds.
+pub(super) struct Table {
+    /// For the head of its page.
+    #[cfg(test)]
+    pub(super) title: &'static str,
+    pub(super) keys: &'static [Key],
+}
+
+/// All tables.
+pub(super) const TABLES: [Table; 6] = [
+    Table {
+        #[cfg(test)]
+        title: "Debezium's connectors for MySQL and MariaDB",
+        keys: debezium::KEYS,
+    },
+    Table {
+        #[cfg(test)]
+        title: "The Iceberg sink",
+        keys: iceberg_sink::KEYS,
+    },
+    Table {
+        #[cfg(test)]
+        title: "Kafka Connect: of every connector",
+        keys: connect::CONNECTOR_KEYS,
+    },
+    Table {
+        #[cfg(test)]
+        title: "Kafka's clients",
+        keys: kafka_client::KEYS,
+    },
+    Table {
+        #[cfg(test)]
+        title: "Kafka Connect: of its workers",
+        keys: connect::WORKER_KEYS,
+    },
+    Table {
+        #[cfg(test)]
+        title: "Trino, for `lakehouse verify --engine trino`",
+        keys: trino::KEYS,
+    },
 ];
 
-/// The key of that name, in a section or in any; one that is read comes before one that is not. Trino's are only found in their section: `user`
-/// and `password` alone would be mistaken for the database's.
-pub(super) fn find(section: Option<Section>, name: &str) -> Option<&'static Key> {
-    let of_that_name = || KEYS.iter().filter(|k| k.name == name && section.map_or(k.section != Trino, |s| s == k.section));
-    of_that_name().find(|k| k.treatment == Used).or_else(|| of_that_name().next())
+/// Every key that is known: Debezium's connectors', the Iceberg sink's, Kafka Connect's, Kafka's clients', and our own.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    TABLES.iter().flat_map(|table| table.keys)
+}
+
+/// True if `name` fits the pattern, in which each `*` stands for one letter or more.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {
+            let ends = rest.char_indices().skip(1).map(|(at, _)| at).chain((!rest.is_empty()).then_some(rest.len()));
+            ends.into_iter().any(|end| rest.get(end..).is_some_and(|rest| matches(tail, rest)))
+        }),
+    }
+}
+
+/// The key of that name in a section; a family only where no key has the name of its own.
+pub(super) fn find_in(section: Section, name: &str) -> Option<&'static Key> {
+    let of_section = || all().filter(|k| k.section == section);
+    of_section().find(|k| k.name == name).or_else(|| of_section().filter(|k| k.is_family()).find(|k| k.is(name)))
+}
+
+/// The key of that name, looked for in sections in this order; one that matters comes before one that is ignored.
+pub(super) fn find(sections: &[Section], name: &str) -> Option<&'static Key> {
+    let found = || sections.iter().filter_map(|section| find_in(*section, name));
+    found().find(|k| k.treatment != Treatment::Ignored).or_else(|| found().next())
+}
+
+/// The section whose keys alone this is one of, families aside; what all connectors have tells nothing.
+pub(super) fn section_hint(name: &str) -> Option<Section> {
+    let is =
+        |section| all().any(|k| k.section == section && (k.name == name || (k.is_family() && k.name.len() > 9 && k.is(name))));
+    match (is(Source), is(Sink)) {
+        (true, false) => Some(Source),
+        (false, true) => Some(Sink),
+        _ => None,
+    }
 }
 
 /// `log.type` as the section and its key, whether there is such a key or not.
@@ -259,12 +188,21 @@ pub(super) fn with_section(name: &str) -> Option<(Section, &str)> {
 
 /// The known name that was probably meant.
 pub(super) fn probably_meant(section: Option<Section>, name: &str) -> Option<&'static Key> {
-    let names = KEYS.iter().filter(|k| section.is_none_or(|s| s == k.section));
-    nearest(name, names, |k| k.name)
+    let looked_for = |k: &Key| section.map_or(k.section != Section::Trino, |s| s == k.section);
+    nearest(name, all().filter(|k| !k.is_family() && looked_for(k)), |k| k.name)
 }
 
-/// The section that was probably meant.
-pub(super) fn section_probably_meant(name: &str) -> Option<&'static Section> {
+/// The way on for something at the place of a section that is none.
+pub(super) fn hint_for_section(name: &str) -> String {
     const SECTIONS: &[Section] = &Section::ALL;
-    nearest(name, SECTIONS.iter(), |s| s.name())
+    let key = |key: &Key| format!("did you mean \"{}\" in [{}]?", key.name, key.section.name());
+    if let Some(exactly) = find(&Section::NAMELESS, name) {
+        key(exactly)
+    } else if let Some(meant) = nearest(name, SECTIONS.iter(), |s| s.name()) {
+        format!("did you mean [{}]?", meant.name())
+    } else if let Some(meant) = probably_meant(None, name) {
+        key(meant)
+    } else {
+        "there are [source], [log], [sink] and [trino]".to_owned()
+    }
 }

@@ -4,12 +4,13 @@ use super::iceberg_table::{MirroredTable, TableFiles};
 use super::insert_certainty::{InsertCertainty, SpanCertainty};
 use super::log::SpanRecords;
 use super::progress_view::ProgressFollower;
+use crate::config::EventFormat;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_row::{RowConverter, SortField};
 use async_trait::async_trait;
 use cdc_core::{TableId, TableSchema};
 use commit_coordinator::{BarrierLine, Error, ErrorKind, Place, Result, Span, SpanWriter, Written};
-use debezium_format::{Converter, Decoded, DecodedBatch, Decoder, DecoderConfig, Profile};
+use debezium_format::{Decoded, DecodedBatch, Decoder, DecoderConfig};
 use iceberg_writer::{DeltaWriter, NewRows, WriterConfig};
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
@@ -23,6 +24,7 @@ pub(super) struct IcebergSpanWriter {
     source_table: TableId,
     table: Arc<MirroredTable>,
     progress: ProgressFollower,
+    events: EventFormat,
     decoder: Option<Decoder>,
     span: Option<OpenSpan>,
     /// By topic and partition.
@@ -40,11 +42,12 @@ struct OpenSpan {
 }
 
 impl IcebergSpanWriter {
-    pub(super) fn new(source_table: TableId, table: Arc<MirroredTable>, progress: ProgressFollower) -> Self {
+    pub(super) fn new(source_table: TableId, table: Arc<MirroredTable>, progress: ProgressFollower, events: EventFormat) -> Self {
         Self {
             source_table,
             table,
             progress,
+            events,
             decoder: None,
             span: None,
             certainty: BTreeMap::new(),
@@ -82,7 +85,7 @@ impl IcebergSpanWriter {
         let writer = DeltaWriter::new(&table, schema.clone(), WriterConfig::default())
             .map_err(|e| Error::new(ErrorKind::Other, e.to_string()).with_source(e))?;
         if self.decoder.as_ref().is_none_or(|d| d.schema().version != version) {
-            let config = DecoderConfig::new(Converter::Json { schemas: false }, Profile::exact());
+            let config = DecoderConfig::new(self.events.converter, self.events.profile);
             let decoder =
                 Decoder::new(schema.clone(), config).map_err(|e| Error::new(ErrorKind::Record, e.to_string()).with_source(e))?;
             self.decoder = Some(decoder);

@@ -5,7 +5,7 @@ use super::log::SinkLog;
 use super::maintenance::Maintenance;
 use super::progress_view::ProgressFollower;
 use super::span_writer::IcebergSpanWriter;
-use crate::config::{ForeignWrites, SinkConfig};
+use crate::config::{EventFormat, ForeignWrites, SinkConfig};
 use crate::error::{Error, ErrorKind, Result};
 use cdc_core::{TableId, TableSchema, shell_word};
 use change_log::ChangeLog;
@@ -82,6 +82,7 @@ pub(crate) struct TableTask {
     pub(crate) catalog: Catalog,
     pub(crate) progress: ProgressFollower,
     pub(crate) sink: SinkConfig,
+    pub(crate) events: EventFormat,
     /// Bytes of one span: this table's share of the budget.
     pub(crate) span_bytes: usize,
     /// Compactions that may be under way at once.
@@ -154,7 +155,7 @@ impl TableTask {
             WorkerParts {
                 table: Arc::clone(&table),
                 log,
-                writer: IcebergSpanWriter::new(self.source_table.clone(), table, self.progress.clone()),
+                writer: IcebergSpanWriter::new(self.source_table.clone(), table, self.progress.clone(), self.events),
                 progress,
                 transport: Arc::new(transport),
                 environment,
@@ -252,7 +253,9 @@ impl TableTask {
             }
             None if self.sink.auto_create => {
                 self.catalog.create_namespace(&name.namespace).await?;
-                let table = self.catalog.create_table(&name, schema, TableOptions::default()).await?;
+                let mut options = TableOptions::default();
+                options.properties.clone_from(&self.sink.table_properties);
+                let table = self.catalog.create_table(&name, schema, options).await?;
                 cdc_failpoint::hit("sink-after-create");
                 table
             }
