@@ -91,7 +91,11 @@ impl SourceHalf {
                     _ = stopping.wait_for(|stop| *stop) => return Ok(()),
                     () = tokio::time::sleep(pause) => pause = (2 * pause).min(PAUSE.1),
                 }
-                match self.begin_again().await {
+                let again = tokio::select! {
+                    _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+                    again = self.begin_again() => again,
+                };
+                match again {
                     Ok(begun) => break begun,
                     Err(e) if e.is_log_away() => away = e,
                     Err(e) => return Err(e),

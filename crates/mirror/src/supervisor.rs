@@ -96,7 +96,11 @@ impl Supervisor {
                 () = async { drop(stopping.wait_for(|stop| *stop).await) } => return Ok(()),
                 more = follower.wait_beyond(seen) => {
                     let begun = match more {
-                        Ok(()) => self.begin_tables().await,
+                        // A log that is away may take its time to say so.
+                        Ok(()) => tokio::select! {
+                            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+                            begun = self.begin_tables() => begun,
+                        },
                         Err(e) => Err(e),
                     };
                     match begun {

@@ -2,7 +2,7 @@
 //! is read, and knows where the partition ended last.
 
 use super::client::Reader;
-use super::native::{Event, Message, PartitionQueue};
+use super::native::{Event, Message, PartitionQueue, TAKE};
 use crate::block::{Block, pick};
 use crate::builder::RecordsBuilder;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,8 +15,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
-/// Records that are taken from the queue at once.
-const TAKE: usize = 512;
 /// Bytes after which no more is taken from the queue before it was read.
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -66,7 +64,7 @@ impl Cursor {
             let Some(queue) = &state.queue else { break };
             let mut filling =
                 Filling { builder: RecordsBuilder::new(), next: state.next, ended: state.ended, headers: state.headers };
-            let taken = queue.take(TAKE, |event| match event {
+            let taken = queue.take(|event| match event {
                 Event::Record(message) => filling.record(self, &message),
                 Event::End(at) => {
                     filling.next = filling.next.max(at);

@@ -19,6 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
+/// Events that are taken from a queue at once.
+pub(super) const TAKE: usize = 512;
+
 /// What the queue of a partition holds.
 pub(super) enum Event<'a> {
     Record(Message<'a>),
@@ -117,12 +120,11 @@ impl PartitionQueue {
         Some(Self { queue, filled, _reader: Arc::clone(reader) })
     }
 
-    /// Takes at most so many events that are there; never waits. Returns how many there were.
-    pub(super) fn take(&self, at_most: usize, mut each: impl FnMut(Event<'_>) -> Result<()>) -> Result<usize> {
-        let mut messages: [*mut c::rd_kafka_message_t; 512] = [ptr::null_mut(); 512];
-        let size = at_most.min(messages.len());
-        // SAFETY: the array has room for `size` pointers.
-        let taken = unsafe { c::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, messages.as_mut_ptr(), size) };
+    /// Takes at most [`TAKE`] events that are there; never waits. Returns how many there were: fewer mean that it is empty now.
+    pub(super) fn take(&self, mut each: impl FnMut(Event<'_>) -> Result<()>) -> Result<usize> {
+        let mut messages: [*mut c::rd_kafka_message_t; TAKE] = [ptr::null_mut(); TAKE];
+        // SAFETY: the array has room for so many pointers.
+        let taken = unsafe { c::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, messages.as_mut_ptr(), TAKE) };
         let taken = usize::try_from(taken).unwrap_or(0);
         let mut outcome = Ok(());
         for &message in messages.iter().take(taken) {

@@ -254,6 +254,13 @@ fn explain(doing: &str, at: &str, e: Driver) -> Failure {
                 ErrorKind::Unreachable,
                 "the server does not offer TLS; say in the address if that is right: sslMode=DISABLED".to_owned(),
             ),
+            // MySQL also asks those whom it does not know, for any plugin that it has, so that nobody learns who there is.
+            Driver::Driver(DriverError::UnknownAuthPlugin { name }) => (
+                ErrorKind::Unreachable,
+                format!(
+                    "the user would have to log in by {name}, which is not supported; check user and password, or alter the user to caching_sha2_password"
+                ),
+            ),
             _ => (ErrorKind::Unreachable, e.to_string()),
         };
         let error = Error::new(kind, cannot(&why)).with_source(e);
