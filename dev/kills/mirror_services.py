@@ -128,6 +128,9 @@ class MirrorServices(MirrorProcess):
 
     def run_to_the_end(self, binary, seconds):
         self.start(binary)
+        # A program that has not begun yet ends by a signal like any other.
+        sink = self.halves["iceberg-sink"]
+        self.until(lambda: self.status().get("pid") == sink.pid, 60, "iceberg-sink said how it is")
         self.stop()
         super().run_to_the_end(binary, seconds)
 
