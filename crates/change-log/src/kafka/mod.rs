@@ -77,12 +77,17 @@ impl Shared {
         let known = self.topics().insert(topic.info.name.clone(), topic.clone());
         // Of another topic of this name nothing holds any more.
         if known.is_some_and(|known| known.info.id != topic.info.id) {
-            lock(&self.cursors).retain(|(name, _), _| *name != topic.info.name);
+            self.let_go(&topic.info.name);
         }
     }
 
     fn forget(&self, name: &str) {
         self.topics().remove(name);
+        self.let_go(name);
+    }
+
+    /// Nothing that was known of the partitions of a topic of this name holds any more, and those who wait on them are told.
+    fn let_go(&self, name: &str) {
         lock(&self.released).retain(|(topic, _), _| topic != name);
         lock(&self.expiring).retain(|(topic, _), _| topic != name);
         lock(&self.cursors).retain(|(topic, _), cursor| {
