@@ -1,6 +1,6 @@
 use crate::text_table::{counted, duration_ms, grouped};
 use crate::{LogFormat, Options, output};
-use mirror::{MirrorStatus, TablePhase};
+use mirror::{Halves, MirrorStatus, TablePhase};
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -78,12 +78,15 @@ impl Progress {
         }
         let snapshots: Vec<_> = status.tables.values().filter(|t| t.phase == TablePhase::Snapshot).collect();
         if snapshots.is_empty() {
-            return format!(
-                "streaming: {}, {}, {rate:.0}/s, {} behind",
-                counted(tables as u64, "table"),
-                counted(status.source.events, "change"),
-                counted(lag.unsigned_abs(), "record")
-            );
+            let captured = format!(", {}, {rate:.0}/s", counted(status.source.events, "change"));
+            let behind = format!(", {} behind", counted(lag.unsigned_abs(), "record"));
+            // A half tells what it knows.
+            let told = match status.halves {
+                Halves::Source => captured,
+                Halves::Sink => behind,
+                Halves::Both => captured + &behind,
+            };
+            return format!("streaming: {}{told}", counted(tables as u64, "table"));
         }
         let rows: u64 = snapshots.iter().map(|t| t.snapshot_rows).sum();
         let estimate: u64 = snapshots.iter().map(|t| t.snapshot_estimate.unwrap_or(t.snapshot_rows)).sum();

@@ -57,7 +57,8 @@ pub struct MirrorConfig {
 
 /// The halves of a mirror, with the log between them. Not a key of the file: a local log belongs to one process at a time, so halves in
 /// two processes would take turns.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Halves {
     /// From the database into the tables.
     #[default]

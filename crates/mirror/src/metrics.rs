@@ -1,5 +1,6 @@
 //! The status of a mirror as Prometheus reads it (text format 0.0.4).
 
+use crate::config::Halves;
 use crate::status::{MirrorStatus, TablePhase, TableStatus};
 use std::fmt::Write;
 
@@ -32,7 +33,11 @@ const TABLES: &[Family] = &[
     }),
 ];
 
-/// The status as a page of metrics.
+/// What a source half knows of a table.
+const SOURCE_KNOWS: &[&str] =
+    &["mirror_table_log_end_offset", "mirror_table_snapshot_rows", "mirror_table_in_snapshot", "mirror_table_stopped"];
+
+/// The status as a page of metrics; of one half, what it knows.
 ///
 /// Times are seconds since the Unix epoch, offsets and records plain numbers. A family without a sample has its help alone.
 pub fn metrics(status: &MirrorStatus) -> String {
@@ -43,20 +48,15 @@ pub fn metrics(status: &MirrorStatus) -> String {
         let _ = write!(page, "# HELP {name} {help}\n# TYPE {name} {kind}\n{value}");
     };
     single("mirror_start_time_seconds", "gauge", "When the mirror started.", Some(status.started_ms as f64 / 1e3));
-    single(
-        "mirror_source_events_total",
-        "counter",
-        "Changes captured since the process started.",
-        Some(status.source.events as f64),
-    );
+    if status.halves != Halves::Sink {
+        let events = Some(status.source.events as f64);
+        single("mirror_source_events_total", "counter", "Changes captured since the process started.", events);
+    }
     let captured = status.source.position.as_ref().map(|position| position.ts_us as f64 / 1e6);
-    single(
-        "mirror_source_position_timestamp_seconds",
-        "gauge",
-        "Commit time at the source up to which the log is complete.",
-        captured,
-    );
-    for (name, kind, help, value) in TABLES {
+    let help = "Commit time at the source up to which the log is complete.";
+    single("mirror_source_position_timestamp_seconds", "gauge", help, captured);
+    let known = |(name, ..): &&Family| status.halves != Halves::Source || SOURCE_KNOWS.contains(name);
+    for (name, kind, help, value) in TABLES.iter().filter(known) {
         let _ = write!(page, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
         for (table, of_table) in &status.tables {
             if let Some(value) = value(of_table) {
@@ -102,5 +102,20 @@ mod tests {
         // What has no value has no sample.
         assert!(!page.lines().any(|l| l.starts_with("mirror_source_position_timestamp_seconds")), "{page}");
         assert_eq!(page.matches("mirror_table_applied_timestamp_seconds{").count(), 0);
+    }
+
+    #[test]
+    fn a_half_tells_only_what_it_knows() {
+        let mut status = MirrorStatus { halves: Halves::Source, ..MirrorStatus::default() };
+        status.tables.insert("shop.orders".to_owned(), TableStatus { log_end: 12, ..TableStatus::default() });
+        let source = metrics(&status);
+        assert!(
+            source.contains("mirror_table_log_end_offset{table=\"shop.orders\"} 12\n") && !source.contains("lag"),
+            "{source}"
+        );
+        assert!(source.contains("mirror_source_events_total 0\n"), "{source}");
+        let sink = metrics(&MirrorStatus { halves: Halves::Sink, ..status });
+        assert!(sink.contains("mirror_table_lag_records{table=\"shop.orders\"} 12\n"), "{sink}");
+        assert!(!sink.contains("mirror_source_events_total"), "{sink}");
     }
 }

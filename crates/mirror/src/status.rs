@@ -1,6 +1,6 @@
 //! What a running mirror says of itself: in memory for the process, in a file for other processes.
 
-use crate::config::LogKind;
+use crate::config::{Halves, LogKind};
 use crate::error::{Error, ErrorKind, Result};
 use cdc_core::SourcePosition;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,9 @@ pub struct MirrorStatus {
     /// These are its last words: it has stopped.
     #[serde(default)]
     pub ended: bool,
+    /// What of a mirror the process does. A source half does not know how far the tables are, nor a sink half what is captured.
+    #[serde(default)]
+    pub halves: Halves,
     /// The source half.
     pub source: SourceStatus,
     /// The tables, by `database.table`.

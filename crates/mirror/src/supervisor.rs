@@ -254,6 +254,7 @@ impl Supervisor {
             started_ms: self.started_ms,
             updated_ms: now_ms(),
             ended,
+            halves: self.config.halves,
             source: SourceStatus { position: captured.position.clone(), events: captured.events },
             tables: BTreeMap::new(),
         };
