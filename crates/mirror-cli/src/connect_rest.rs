@@ -168,3 +168,74 @@ impl Connector {
         document(code, &json!({ "state": self.word(), "stopped": stopped }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use http_body_util::BodyExt;
+    use mirror::TableStatus;
+
+    /// A sink named `shop` in this state, and what is wished of it.
+    fn sink(state: State, status: MirrorStatus) -> (Connector, mpsc::Receiver<Wish>) {
+        let (wishes, wished) = mpsc::channel(4);
+        let (state, status) = (watch::Sender::new(state).subscribe(), watch::Sender::new(status).subscribe());
+        (Connector { name: "shop".to_owned(), kind: "sink", worker: "127.0.0.1:8084".to_owned(), state, status, wishes }, wished)
+    }
+
+    async fn ask(connector: &Connector, method: Method, path: &str) -> (u16, String) {
+        let answer = connector.answer(&method, path).await;
+        let code = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (code, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_table_that_has_stopped_makes_the_task_failed_and_the_service_not_ready_but_alive() {
+        let mut status = MirrorStatus::default();
+        status.tables.insert("shop.a".to_owned(), TableStatus::default());
+        let (well, _wished) = sink(State::Running, status.clone());
+        assert_eq!(ask(&well, Method::GET, "/ready").await, (200, r#"{"state":"RUNNING","stopped":[]}"#.to_owned()));
+        status.tables.insert("shop.b".to_owned(), TableStatus { stopped: Some("a float".to_owned()), ..TableStatus::default() });
+        let (ill, _wished) = sink(State::Running, status);
+        assert_eq!(ask(&ill, Method::GET, "/ready").await.0, 503);
+        assert_eq!(ask(&ill, Method::GET, "/health").await.0, 200);
+        let (code, said) = ask(&ill, Method::GET, "/connectors/shop/status").await;
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((code, &said["connector"]["state"], &said["type"]), (200, &json!("RUNNING"), &json!("sink")));
+        assert_eq!(
+            (&said["tasks"][0]["state"], &said["tasks"][0]["trace"]),
+            (&json!("FAILED"), &json!("shop.b has stopped: a float"))
+        );
+    }
+
+    #[tokio::test]
+    async fn the_calls_of_kafka_connect_are_wishes_and_others_are_refused_as_it_does() {
+        let (connector, mut wished) = sink(State::Paused, MirrorStatus::default());
+        for (method, path, code, wish) in [
+            (Method::PUT, "/connectors/shop/pause", 202, Wish::Pause),
+            (Method::PUT, "/connectors/shop/resume", 202, Wish::Resume),
+            (Method::POST, "/connectors/shop/restart", 204, Wish::Restart),
+            (Method::POST, "/connectors/shop/tasks/0/restart", 204, Wish::Restart),
+        ] {
+            assert_eq!(ask(&connector, method, path).await.0, code, "{path}");
+            assert_eq!(wished.try_recv().unwrap(), wish, "{path}");
+        }
+        for (method, path, code) in [
+            (Method::GET, "/connectors/other/status", 404),
+            (Method::DELETE, "/connectors/shop", 405),
+            (Method::POST, "/metrics", 405),
+            (Method::GET, "/elsewhere", 404),
+        ] {
+            let (answered, said) = ask(&connector, method, path).await;
+            assert_eq!(
+                (answered, serde_json::from_str::<Value>(&said).unwrap()["error_code"].clone()),
+                (code, json!(code)),
+                "{path}"
+            );
+        }
+        assert!(wished.try_recv().is_err(), "what is refused is no wish");
+        assert_eq!(ask(&connector, Method::GET, "/ready").await, (503, r#"{"state":"PAUSED"}"#.to_owned()));
+        assert!(ask(&connector, Method::GET, "/metrics").await.1.contains("\nmirror_paused 1\n"));
+    }
+}
