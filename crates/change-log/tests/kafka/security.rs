@@ -20,6 +20,8 @@ async fn append_and_read(config: KafkaLogConfig) -> change_log::Result<()> {
 fn at(servers: &str, settings: &[(&str, &str)]) -> KafkaLogConfig {
     let mut config = KafkaLogConfig::new(servers);
     config.request_timeout = Duration::from_secs(8);
+    // The record is one of 1970.
+    config.topic_settings.insert("retention.ms".to_owned(), "-1".to_owned());
     settings.iter().fold(config, |config, (name, value)| config.set(*name, *value))
 }
 
