@@ -3,7 +3,7 @@
 //! This program holds arguments; everything else is in the libraries `mirror` and `mirror-cli`.
 
 use clap::Parser;
-use mirror::Halves;
+use mirror::Program;
 use mirror_cli::{Options, service};
 use std::process::ExitCode;
 
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     mirror_cli::main(&arguments.options, async |options| {
         let listen = service::address(&arguments.listen)?;
-        let config = options.read_config(Halves::Sink)?;
+        let config = options.read_config(Program::IcebergSink)?;
         service::run(options, config, &service::ServiceOptions { listen }).await
     })
 }

@@ -10,10 +10,10 @@ pub(crate) mod status;
 pub(crate) mod tables;
 pub(crate) mod verify;
 
-use mirror::{Halves, MirrorConfig, Result};
+use mirror::{MirrorConfig, Program, Result};
 use mirror_cli::Options;
 
 /// Reads the configuration and says once what in it was ignored.
 fn read_config(options: &Options) -> Result<MirrorConfig> {
-    options.read_config(Halves::Both)
+    options.read_config(Program::Lakehouse)
 }

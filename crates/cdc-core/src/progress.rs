@@ -80,6 +80,10 @@ pub struct SchemaVersion {
     pub topic: String,
     /// Records at or after these offsets were written under this version, those before under an older one.
     pub starts_at: OffsetVector,
+    /// The form of its events: Kafka Connect's and Debezium's own keys with the values that whoever reads them must know
+    /// (`value.converter.schemas.enable`, `decimal.handling.mode`). Empty if the writer did not say.
+    #[serde(default)]
+    pub format: BTreeMap<String, String>,
 }
 
 /// One snapshot of a table, from its first chunk to its end.

@@ -24,6 +24,10 @@ pub struct MemoryLog {
 #[derive(Debug)]
 struct Inner {
     identity: LogIdentity,
+    /// Bytes of records that were not released, in topics that are not compacted.
+    held: watch::Sender<usize>,
+    /// An append waits while so many bytes are held.
+    limit: usize,
     state: Mutex<State>,
 }
 
@@ -81,8 +85,15 @@ impl Default for MemoryLog {
 impl MemoryLog {
     /// A new, empty log with an identity of its own.
     pub fn new() -> Self {
+        Self::bounded(usize::MAX)
+    }
+
+    /// A log that makes who appends wait for who reads: an append begins once the records that were not released are fewer than
+    /// `bytes`, and then goes in whole. Compacted topics do not count.
+    pub fn bounded(bytes: usize) -> Self {
         let identity = LogIdentity::new(Uuid::new_v4().to_string());
-        Self { inner: Arc::new(Inner { identity, state: Mutex::default() }) }
+        let held = watch::Sender::new(0);
+        Self { inner: Arc::new(Inner { identity, held, limit: bytes, state: Mutex::default() }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -129,7 +140,10 @@ impl ChangeLog for MemoryLog {
     }
 
     async fn delete_topic(&self, name: &str) -> Result<()> {
-        self.state().topics.remove(name).map(drop).ok_or_else(|| Error::unknown_topic(name))
+        let removed = self.state().topics.remove(name).ok_or_else(|| Error::unknown_topic(name))?;
+        let bytes: usize = removed.partitions.iter().flat_map(|p| &p.blocks).map(Block::encoded_len).sum();
+        self.inner.held.send_modify(|held| *held -= bytes);
+        Ok(())
     }
 
     async fn producer(&self, transactional_id: &str) -> Result<Box<dyn Producer>> {
@@ -174,12 +188,15 @@ impl ChangeLog for MemoryLog {
         if applied > next {
             return Err(Error::out_of_range(topic, partition, applied, p.first, next));
         }
+        let mut bytes = 0;
         while let Some(block) = p.blocks.front()
             && block.next_offset() <= applied
         {
             p.first = block.next_offset();
+            bytes += block.encoded_len();
             p.blocks.pop_front();
         }
+        self.inner.held.send_modify(|held| *held -= bytes);
         Ok(())
     }
 }
@@ -211,7 +228,10 @@ impl MemoryProducer {
                 next = block.next_offset();
                 match &mut p.compacted {
                     Some(compacted) => compacted.apply(&block),
-                    None => p.blocks.push_back(block),
+                    None => {
+                        self.log.inner.held.send_modify(|held| *held += block.encoded_len());
+                        p.blocks.push_back(block);
+                    }
                 }
             }
             p.next.send_replace(next);
@@ -227,6 +247,38 @@ impl MemoryProducer {
 #[async_trait]
 impl Producer for MemoryProducer {
     async fn append(&mut self, transaction: Transaction) -> Result<Appended> {
+        let limit = self.log.inner.limit;
+        // The sender is ours, so that there is no error.
+        drop(self.log.inner.held.subscribe().wait_for(|held| *held < limit).await);
         self.append_now(prepare(transaction, None)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::{Append, HeaderSet, RecordsBuilder};
+
+    async fn append(producer: &mut Box<dyn Producer>, bytes: usize) -> Appended {
+        let mut builder = RecordsBuilder::new();
+        builder.push(None, Some(&vec![b'x'; bytes]), HeaderSet::NONE, 0).unwrap();
+        producer.append(Transaction { appends: vec![Append::new("t", 0, builder.finish())] }).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_append_to_a_bounded_log_waits_until_enough_was_released() {
+        let log = MemoryLog::bounded(1000);
+        log.create_topic("t", TopicSpec::new()).await.unwrap();
+        let mut producer = log.producer("p").await.unwrap();
+        append(&mut producer, 900).await;
+        append(&mut producer, 5000).await;
+        let waiting = tokio::spawn(async move { append(&mut producer, 1).await });
+        tokio::task::yield_now().await;
+        log.release("t", 0, 1).await.unwrap();
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished() && log.offsets("t", 0).await.unwrap().next == 2, "5000 bytes are held still");
+        log.release("t", 0, 2).await.unwrap();
+        assert_eq!(waiting.await.unwrap().next_offsets, [("t".to_owned(), 0, 3)]);
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod connect_rest;
+pub mod event_output;
 mod interrupt;
 mod options;
 mod outcome;

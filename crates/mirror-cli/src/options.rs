@@ -1,14 +1,15 @@
 use crate::output;
 use clap::{Args, ValueEnum};
-use mirror::{Halves, MirrorConfig, Result};
+use mirror::{MirrorConfig, Program, Result};
 use std::path::PathBuf;
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// The configuration.
+    /// The configuration: TOML, a connector's JSON as posted to Kafka Connect, or .properties; can be given more than once, then later
+    /// files win.
     #[arg(short = 'c', long, global = true, value_name = "FILE", default_value = "mirror.toml")]
-    pub config: PathBuf,
+    pub config: Vec<PathBuf>,
     /// A setting that wins over the file; can be given more than once.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -36,13 +37,19 @@ pub enum LogFormat {
 }
 
 impl Options {
-    /// Reads the configuration for a program that does these halves of a mirror, and says once what in it was ignored.
+    /// The same with one setting more.
+    pub fn with(&self, setting: &str) -> Self {
+        let mut options = self.clone();
+        options.set.push(setting.to_owned());
+        options
+    }
+
+    /// Reads the configuration for a program, and says once what in it was ignored.
     ///
     /// # Errors
-    /// Those of [`MirrorConfig::read`].
-    pub fn read_config(&self, halves: Halves) -> Result<MirrorConfig> {
-        let mut config = MirrorConfig::read(&self.config, &self.set)?;
-        config.halves = halves;
+    /// Those of [`MirrorConfig::read_for`].
+    pub fn read_config(&self, program: Program) -> Result<MirrorConfig> {
+        let config = MirrorConfig::read_for(program, &self.config, &self.set)?;
         if !self.quiet && !self.json {
             for note in &config.notes {
                 output::say(&format!("note: {note}\n"));

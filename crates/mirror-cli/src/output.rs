@@ -35,8 +35,16 @@ pub fn start_logging(options: &Options) {
 /// # Errors
 /// [`ErrorKind::Unavailable`] if it cannot be written for another reason.
 pub fn print(text: &str) -> Result<bool> {
+    print_bytes(text.as_bytes())
+}
+
+/// As [`print()`], what may be no text.
+///
+/// # Errors
+/// Those of [`print()`].
+pub fn print_bytes(bytes: &[u8]) -> Result<bool> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(e) => Err(Error::new(ErrorKind::Unavailable, format!("the result cannot be written out: {e}")).with_source(e)),

@@ -52,6 +52,8 @@ pub(crate) struct Capture {
     progress_next: i64,
     captured: watch::Sender<Captured>,
     draft: Captured,
+    /// The form of the events, as it is kept with each schema version.
+    format: BTreeMap<String, String>,
 }
 
 struct CapturedTable {
@@ -128,6 +130,8 @@ pub(crate) struct Fenced {
     pub(crate) producer: Box<dyn Producer>,
     /// What the predecessor left.
     pub(crate) state: ProgressState,
+    format: BTreeMap<String, String>,
+    renewed: Vec<TableId>,
 }
 
 impl Fenced {
@@ -138,7 +142,14 @@ impl Fenced {
         log.create_topic(&topic, TopicSpec { partitions: 1, compacted: true }).await?;
         let mut state = ProgressState::default();
         state.advance(log.as_ref(), &topic).await?;
-        Ok(Self { log, router, producer, state })
+        Ok(Self { log, router, producer, state, format: BTreeMap::new(), renewed: Vec::new() })
+    }
+
+    /// The form of the events to come, as it is recorded. Tables whose events had another one get a new schema version.
+    pub(crate) fn with_format(mut self, format: BTreeMap<String, String>) -> Self {
+        self.renewed = self.state.renew(&format);
+        self.format = format;
+        self
     }
 
     /// Goes on where the predecessor stopped; returns also what it was followed by.
@@ -168,6 +179,7 @@ impl Fenced {
             tables: HashMap::new(),
             topic_owner: HashMap::new(),
             captured,
+            format: self.format,
             draft: Captured { position: self.state.position.clone(), events, ..Captured::default() },
             log: self.log,
         };
@@ -182,6 +194,7 @@ impl Fenced {
                 capture.adopt(table, Arc::new(version.schema.clone()), history).await?;
             }
         }
+        capture.say_renewed(&self.renewed, &mut self.state).await?;
         capture.note_offsets();
         capture.captured.send_replace(capture.draft.clone());
         Ok((capture, self.state))
@@ -237,6 +250,23 @@ impl Capture {
         };
         let (appended, encoded) = tokio::join!(appender, encoder);
         appended.and(encoded)
+    }
+
+    /// The events of these tables have another form from here on.
+    async fn say_renewed(&mut self, tables: &[TableId], state: &mut ProgressState) -> Result<()> {
+        let mut said = Vec::with_capacity(tables.len());
+        for table in tables {
+            let (Some(known), Some(version)) = (self.tables.get(table), state.newest_schema(table)) else { continue };
+            version.starts_at = known.here();
+            let progress = Progress::Schema(version.clone());
+            said.push((progress.key(), Some(progress)));
+        }
+        let Some(producer) = self.producer.as_mut().filter(|_| !said.is_empty()) else { return Ok(()) };
+        let append = Append::new(self.router.progress_topic(), 0, progress_records(&said)?).at(self.progress_next);
+        for (_, _, next) in producer.append(Transaction { appends: vec![append] }).await?.next_offsets {
+            self.progress_next = next;
+        }
+        Ok(())
     }
 
     async fn encode(&mut self, batch: SourceBatch) -> Result<InFlight> {
@@ -303,6 +333,7 @@ impl Capture {
                     schema: schema.as_ref().clone(),
                     topic: known.topic.clone(),
                     starts_at: known.here(),
+                    format: self.format.clone(),
                 }));
             }
             SourceItem::Changes(batch) => {

@@ -6,6 +6,7 @@ mod clock;
 mod config;
 mod database;
 mod error;
+mod event_lines;
 mod event_records;
 mod log_tail;
 mod log_view;
@@ -29,6 +30,7 @@ pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE,
 pub use debezium_format::{BigintUnsigned, Converter, DecimalMode, Profile};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use iceberg_writer::CatalogAddress;
+pub use event_lines::EventLines;
 pub use log_view::{LogPartition, LogRange, LogTopic, LogView};
 pub use metrics::metrics;
 pub use mirror::Mirror;

@@ -198,7 +198,7 @@ impl Placed<'_> {
 }
 
 /// Bytes as one JSON value on one line.
-fn write_bytes(line: &mut Vec<u8>, bytes: Option<&[u8]>) -> io::Result<()> {
+pub(crate) fn write_bytes(line: &mut Vec<u8>, bytes: Option<&[u8]>) -> io::Result<()> {
     let Some(bytes) = bytes else {
         line.extend_from_slice(b"null");
         return Ok(());

@@ -141,6 +141,26 @@ impl ProgressState {
         Arc::make_mut(&mut self.tables).entry(table.clone()).or_default()
     }
 
+    /// Gives each table whose events had another form a schema version of its own, from where it will be said; returns these tables.
+    pub(crate) fn renew(&mut self, format: &BTreeMap<String, String>) -> Vec<TableId> {
+        let newest = |t: &TableProgress| t.schemas.values().next_back().cloned();
+        let others: Vec<SchemaVersion> = self.tables.values().filter_map(newest).filter(|v| v.format != *format).collect();
+        let mut renewed = Vec::with_capacity(others.len());
+        for mut version in others {
+            version.schema.version += 1;
+            version.format.clone_from(format);
+            let table = version.schema.table.clone();
+            self.table(&table).schemas.insert(version.schema.version, version);
+            renewed.push(table);
+        }
+        renewed
+    }
+
+    /// The newest schema version of a table.
+    pub(crate) fn newest_schema(&mut self, table: &TableId) -> Option<&mut SchemaVersion> {
+        Arc::make_mut(&mut self.tables).get_mut(table)?.schemas.values_mut().next_back()
+    }
+
     /// What the source needs to go on.
     pub(crate) fn recovered(&self) -> RecoveredState {
         let tables = || self.tables.values();

@@ -46,7 +46,7 @@ impl SourceHalf {
 
     /// Fences a predecessor, connects the source, goes on behind what was left; returns also what that was.
     pub(crate) async fn begin(&mut self) -> Result<(Begun, ProgressState)> {
-        let fenced = Fenced::open(Arc::clone(&self.log), self.router.clone()).await?;
+        let fenced = Fenced::open(Arc::clone(&self.log), self.router.clone()).await?.with_format(self.events.recorded());
         self.predecessor.clone_from(&fenced.state.run);
         let source = MysqlSource::start(self.source.clone(), fenced.state.recovered()).await?;
         let connector = match source.server().kind {

@@ -10,7 +10,9 @@ use std::path::Path;
 
 pub(crate) async fn run(options: &Options, args: &InitArgs) -> Result<Outcome> {
     let url = DatabaseUrl::parse(&args.url)?;
-    let path = &options.config;
+    let [path] = &options.config[..] else {
+        return Err(Error::configuration("there are several files to write the configuration to\n  → give -c FILE once"));
+    };
     if path.exists() && !args.force {
         return Err(is_there(path));
     }

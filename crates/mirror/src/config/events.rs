@@ -5,8 +5,15 @@ use super::program::Program;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use debezium_format::{BigintUnsigned, Converter, DecimalMode, Profile};
+use std::collections::BTreeMap;
 
-/// The form of events. Whoever reads a log needs the form that it was written in.
+const CONVERTER: &str = "value.converter";
+const SCHEMAS: &str = "value.converter.schemas.enable";
+const DECIMALS: &str = "decimal.handling.mode";
+const BIGINT: &str = "bigint.unsigned.handling.mode";
+
+/// The form of events. Whoever reads a log needs the form that it was written in: a source of ours records it with the schema versions
+/// in its progress, so that a sink asks its own settings only where there is no such record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventFormat {
@@ -34,6 +41,41 @@ impl EventFormat {
     /// Debezium's own defaults, with `JsonConverter`'s: each event has its schema with it.
     pub fn debezium() -> Self {
         Self { converter: Converter::Json { schemas: true }, profile: Profile::default(), ..Self::exact() }
+    }
+
+    /// What a reader of such events must know, by the keys of Connect and Debezium; kept with each schema version.
+    pub(crate) fn recorded(&self) -> BTreeMap<String, String> {
+        let Self { converter, profile, .. } = self;
+        let schemas = matches!(converter, Converter::Json { schemas: true });
+        let decimals = if profile.decimals == DecimalMode::String { "string" } else { "precise" };
+        let bigint = if profile.bigint_unsigned == BigintUnsigned::Precise { "precise" } else { "long" };
+        let entry = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        BTreeMap::from([
+            entry(CONVERTER, super::keys::JSON_CONVERTER),
+            entry(SCHEMAS, if schemas { "true" } else { "false" }),
+            entry(DECIMALS, decimals),
+            entry(BIGINT, bigint),
+        ])
+    }
+
+    /// The form that was [recorded](Self::recorded); this one where nothing was.
+    ///
+    /// # Errors
+    /// What was recorded that this version does not know.
+    pub(crate) fn or_recorded(mut self, recorded: &BTreeMap<String, String>) -> std::result::Result<Self, String> {
+        for (key, value) in recorded {
+            match (key.as_str(), value.as_str()) {
+                (CONVERTER, super::keys::JSON_CONVERTER) => {}
+                (SCHEMAS, "true") => self.converter = Converter::Json { schemas: true },
+                (SCHEMAS, "false") => self.converter = Converter::Json { schemas: false },
+                (DECIMALS, "precise") => self.profile.decimals = DecimalMode::Precise,
+                (DECIMALS, "string") => self.profile.decimals = DecimalMode::String,
+                (BIGINT, "long") => self.profile.bigint_unsigned = BigintUnsigned::Long,
+                (BIGINT, "precise") => self.profile.bigint_unsigned = BigintUnsigned::Precise,
+                _ => return Err(format!("{key}={value}")),
+            }
+        }
+        Ok(self)
     }
 
     /// What the settings say.
@@ -98,4 +140,28 @@ fn worker_converter(s: &Settings, side: &'static str) -> Result<Option<bool>> {
         s.truth(Log, "value.converter.schemas.enable", true)
     }
     .map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_recorded_form_is_read_back_whatever_the_reader_was_told() {
+        let mut strings = EventFormat::debezium();
+        strings.profile.decimals = DecimalMode::String;
+        for written in [EventFormat::exact(), EventFormat::debezium(), strings] {
+            for told in [EventFormat::exact(), EventFormat::debezium(), strings] {
+                assert_eq!(told.or_recorded(&written.recorded()), Ok(written));
+            }
+        }
+        assert_eq!(strings.or_recorded(&BTreeMap::new()), Ok(strings), "nothing was recorded");
+    }
+
+    #[test]
+    fn a_form_of_another_version_is_named() {
+        let recorded = BTreeMap::from([("decimal.handling.mode".to_owned(), "double".to_owned())]);
+        assert_eq!(EventFormat::exact().or_recorded(&recorded), Err("decimal.handling.mode=double".to_owned()));
+    }
 }

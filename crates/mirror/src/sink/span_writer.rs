@@ -75,17 +75,20 @@ impl IcebergSpanWriter {
             return Err(self.refuse(place, "a span would hold rows of two schema versions: a fault of the worker"));
         }
         let progress = self.progress.now();
-        let schema = progress
+        let known = progress
             .tables
             .get(&self.source_table)
             .and_then(|t| t.schemas.get(&version))
-            .map(|v| Arc::new(v.schema.clone()))
             .ok_or_else(|| self.refuse(place, &format!("the progress topic has no schema version {version} of the table")))?;
+        let schema = Arc::new(known.schema.clone());
+        let events = self.events.or_recorded(&known.format).map_err(|unknown| {
+            self.refuse(place, &format!("its events are written with {unknown}, which this version cannot read: use a newer one"))
+        })?;
         let table = self.table.current().ok_or_else(|| self.refuse(place, "the table is not in the catalog"))?;
         let writer = DeltaWriter::new(&table, schema.clone(), WriterConfig::default())
             .map_err(|e| Error::new(ErrorKind::Other, e.to_string()).with_source(e))?;
         if self.decoder.as_ref().is_none_or(|d| d.schema().version != version) {
-            let config = DecoderConfig::new(self.events.converter, self.events.profile);
+            let config = DecoderConfig::new(events.converter, events.profile);
             let decoder =
                 Decoder::new(schema.clone(), config).map_err(|e| Error::new(ErrorKind::Record, e.to_string()).with_source(e))?;
             self.decoder = Some(decoder);
