@@ -8,6 +8,7 @@ mod database;
 mod error;
 mod event_lines;
 mod event_records;
+mod foreign_topics;
 mod log_tail;
 mod log_view;
 mod metrics;

@@ -23,27 +23,16 @@ pub(crate) struct LogTail {
 }
 
 impl LogTail {
-    /// Reads the progress topic; returns also who follows it, and what the tail is followed by. If `patient`, it waits for a source half to
-    /// write to this log for the first time.
+    /// Reads the progress topic; returns also who follows it, and what the tail is followed by.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] if none has.
     pub(crate) async fn open(
         log: Arc<dyn ChangeLog>,
         topic: String,
-        patient: bool,
         topics: Option<Topics>,
     ) -> Result<(Self, ProgressFollower, watch::Receiver<Captured>)> {
-        let mut waited = Duration::ZERO;
-        while log.topic(&topic).await?.is_none() {
-            if patient {
-                if waited.as_secs().is_multiple_of(10) && waited.subsec_millis() == 0 {
-                    tracing::warn!(%topic, "waiting for a source to write to the log; is topic.prefix that of the source?");
-                }
-                tokio::time::sleep(LOOK_EVERY).await;
-                waited += LOOK_EVERY;
-                continue;
-            }
+        if log.topic(&topic).await?.is_none() {
             return Err(Error::new(
                 ErrorKind::Configuration,
                 format!(

@@ -1,8 +1,10 @@
 //! A mirror as one object: started from a configuration, watched, asked to stop.
 
+use crate::capture::Captured;
 use crate::clock::now_ms;
 use crate::config::{Halves, LogConfig, LogKind, MirrorConfig};
 use crate::error::{Error, ErrorKind, Result};
+use crate::foreign_topics::{self, ForeignTopics};
 use crate::log_tail::LogTail;
 use crate::sink::ProgressFollower;
 use crate::source_half::SourceHalf;
@@ -14,12 +16,14 @@ use iceberg_writer::{Catalog, CatalogConfig};
 use mysql_source::MysqlSourceConfig;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 /// How often the server is asked whether a table that was dropped is there again.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(500);
+/// How often somebody is told that there is nothing to follow yet.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 /// The newest records in memory, for tables that are right behind the source. Who is further behind reads files, which costs little.
 const LOG_CACHE: usize = 16 << 20;
 
@@ -89,9 +93,13 @@ impl Mirror {
                 }
             }
         } else {
-            let (tail, follower, captured) =
-                LogTail::open(Arc::clone(&log), progress_topic, !config.log.is_own(), config.sink.topics.clone()).await?;
-            (tokio::spawn(tail.run(capture_stop.subscribe())), follower, captured)
+            match follow_log(&config, &log, &catalog, progress_topic, capture_stop.subscribe()).await {
+                Ok(following) => following,
+                Err(e) => {
+                    catalog.close().await;
+                    return Err(e);
+                }
+            }
         };
 
         let (stop, stopping) = watch::channel(false);
@@ -222,6 +230,38 @@ impl Mirror {
 /// The captured tables that are on the server now.
 async fn tables_there(source: &MysqlSourceConfig) -> Result<BTreeSet<String>> {
     Ok(mysql_source::discover(source).await?.iter().map(|t| t.table.to_string()).collect())
+}
+
+/// What a sink half follows: what a source of ours says of its progress or, where another has written the topics, their events. In a log that
+/// others write to, it waits for the first of them.
+async fn follow_log(
+    config: &MirrorConfig,
+    log: &Arc<dyn ChangeLog>,
+    catalog: &Catalog,
+    progress_topic: String,
+    stop: watch::Receiver<bool>,
+) -> Result<(JoinHandle<Result<()>>, ProgressFollower, watch::Receiver<Captured>)> {
+    let (prefix, topics) = (&config.source.topic_prefix, config.sink.topics.clone());
+    let mut warned: Option<Instant> = None;
+    while !config.log.is_own() {
+        // In this order: a source of ours makes its progress topic before any other.
+        let foreign = foreign_topics::are_there(log.as_ref(), prefix, topics.as_ref()).await?;
+        if log.topic(&progress_topic).await?.is_some() {
+            break;
+        }
+        if foreign {
+            let (tail, follower, captured) =
+                ForeignTopics::open(Arc::clone(log), catalog.clone(), (prefix, topics), config.events, &config.sink.id).await?;
+            return Ok((tokio::spawn(tail.run(stop)), follower, captured));
+        }
+        if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            warned = Some(Instant::now());
+            tracing::warn!(topic = %progress_topic, "waiting for a source to write to the log; is topic.prefix that of the source?");
+        }
+        tokio::time::sleep(LOOK_AGAIN_EVERY).await;
+    }
+    let (tail, follower, captured) = LogTail::open(Arc::clone(log), progress_topic, topics).await?;
+    Ok((tokio::spawn(tail.run(stop)), follower, captured))
 }
 
 /// The log that the configuration names.

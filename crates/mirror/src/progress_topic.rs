@@ -1,6 +1,7 @@
 //! The compacted topic in which the source keeps its own progress: reading it whole, and following it.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sink::EventSchemas;
 use cdc_core::{
     Barrier, Generation, Mark, OffsetVector, Progress, ProgressKey, RecoveredState, SchemaVersion, SourcePosition, TableId,
     TableStop,
@@ -25,6 +26,8 @@ pub(crate) struct TableProgress {
     pub(crate) barriers: BTreeMap<u64, Barrier>,
     /// Why the source stopped it.
     pub(crate) stop: Option<TableStop>,
+    /// Who looks at its events, where the source keeps no progress.
+    pub(crate) event_schemas: Option<Arc<EventSchemas>>,
 }
 
 impl TableProgress {
@@ -137,7 +140,7 @@ impl ProgressState {
         }
     }
 
-    fn table(&mut self, table: &TableId) -> &mut TableProgress {
+    pub(crate) fn table(&mut self, table: &TableId) -> &mut TableProgress {
         Arc::make_mut(&mut self.tables).entry(table.clone()).or_default()
     }
 

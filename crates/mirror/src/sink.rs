@@ -1,5 +1,6 @@
 //! The sink half: events in the log become commits of Iceberg tables. One worker and one coordinator per table.
 
+mod event_schemas;
 mod iceberg_table;
 mod insert_certainty;
 mod log;
@@ -8,6 +9,7 @@ mod progress_view;
 mod span_writer;
 mod table_task;
 
-pub(crate) use iceberg_table::feeding_topics;
+pub(crate) use event_schemas::EventSchemas;
+pub(crate) use iceberg_table::{MirroredTable, feeding_topics};
 pub(crate) use progress_view::ProgressFollower;
-pub(crate) use table_task::{TableHandle, TableProgressReport, TableTask, mirrored_name};
+pub(crate) use table_task::{BRANCH, TableHandle, TableProgressReport, TableTask, mirrored_name};

@@ -359,7 +359,8 @@ fn about_to_be_read(status: &mut TableStatus) {
 
 fn describe_report(status: &mut TableStatus, report: &TableProgressReport) {
     if let Some(checkpoint) = &report.coordinator.checkpoint {
-        status.applied = checkpoint.next(&status.topic, 0).unwrap_or(0).max(report.applied);
+        let committed: i64 = checkpoint.partitions().filter(|(topic, ..)| *topic == status.topic).map(|(_, _, next)| next).sum();
+        status.applied = committed.max(report.applied);
         status.applied_barrier = checkpoint.barrier;
         status.applied_ts_us = checkpoint.source_ts_us;
     }

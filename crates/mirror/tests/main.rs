@@ -8,6 +8,7 @@ mod connectors;
 mod damage;
 mod ddl;
 mod event_form;
+mod foreign_topics;
 mod golden;
 mod kafka;
 mod names;

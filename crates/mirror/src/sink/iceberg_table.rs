@@ -15,7 +15,7 @@ const CONNECT_OFFSETS: &str = "kafka.connect.offsets.";
 
 /// What is offered to the table's coordinator.
 #[derive(Debug, Clone)]
-pub(super) enum TableFiles {
+pub(crate) enum TableFiles {
     /// Files of one span, and the columns that they were written under.
     Span { delta: DeltaFiles, schema: Arc<TableSchema> },
     /// Files in the place of others.
@@ -23,7 +23,7 @@ pub(super) enum TableFiles {
 }
 
 /// The main branch of one table, followed by one sink.
-pub(super) struct MirroredTable {
+pub(crate) struct MirroredTable {
     catalog: Catalog,
     name: TableName,
     display: String,
@@ -42,7 +42,7 @@ struct Evolved {
 }
 
 impl MirroredTable {
-    pub(super) fn new(catalog: Catalog, table: Table, sink: &str, branch: &str) -> Self {
+    pub(crate) fn new(catalog: Catalog, table: Table, sink: &str, branch: &str) -> Self {
         let name = table.name().clone();
         Self {
             display: name.to_string(),

@@ -1,5 +1,7 @@
 //! The change log as the commit protocol reads it.
 
+use super::event_schemas::EventSchemas;
+use super::progress_view::ProgressFollower;
 use async_trait::async_trait;
 use change_log::{ChangeLog, ErrorKind as LogErrorKind, RecordRef, Records};
 use commit_coordinator::{Error, ErrorKind, Fetch, LogInspector, LogView, PartitionView, Receipt, Result, SpanLog, TopicView};
@@ -8,7 +10,17 @@ use std::sync::Arc;
 
 /// A [`ChangeLog`] behind the protocol's own traits.
 #[derive(Clone)]
-pub(super) struct SinkLog(pub(super) Arc<dyn ChangeLog>);
+pub(super) struct SinkLog {
+    log: Arc<dyn ChangeLog>,
+    /// Looks at each record before the worker does, where the source keeps no progress.
+    event_schemas: Option<(Arc<EventSchemas>, ProgressFollower)>,
+}
+
+impl SinkLog {
+    pub(super) fn new(log: Arc<dyn ChangeLog>, event_schemas: Option<(Arc<EventSchemas>, ProgressFollower)>) -> Self {
+        Self { log, event_schemas }
+    }
+}
 
 fn wrap(e: change_log::Error) -> Error {
     let kind = match e.kind() {
@@ -22,13 +34,13 @@ fn wrap(e: change_log::Error) -> Error {
 #[async_trait]
 impl LogInspector for SinkLog {
     async fn view(&self, topics: &[String]) -> Result<LogView> {
-        let mut view = LogView { log: self.0.identity().to_string(), topics: BTreeMap::new() };
+        let mut view = LogView { log: self.log.identity().to_string(), topics: BTreeMap::new() };
         for name in topics {
-            let Some(topic) = self.0.topic(name).await.map_err(wrap)? else { continue };
+            let Some(topic) = self.log.topic(name).await.map_err(wrap)? else { continue };
             let mut partitions = BTreeMap::new();
             for partition in 0..topic.partitions {
-                let range = self.0.offsets(name, partition).await.map_err(wrap)?;
-                let expiring = self.0.expiring(name, partition).await.map_err(wrap)?;
+                let range = self.log.offsets(name, partition).await.map_err(wrap)?;
+                let expiring = self.log.expiring(name, partition).await.map_err(wrap)?;
                 partitions.insert(partition, PartitionView { first: range.first, next: range.next, expiring });
             }
             view.topics.insert(name.clone(), TopicView { id: topic.id, partitions, announced: None });
@@ -62,7 +74,13 @@ impl SpanLog for SinkLog {
         until: Option<i64>,
         max_bytes: usize,
     ) -> Result<Fetch<SpanRecords>> {
-        let fetched = self.0.read(topic, partition, from, max_bytes).await.map_err(wrap)?;
+        let fetched = self.log.read(topic, partition, from, max_bytes).await.map_err(wrap)?;
+        if let Some((event_schemas, follower)) = &self.event_schemas {
+            event_schemas
+                .look(follower, partition, &fetched.records)
+                .await
+                .map_err(|e| Error::new(ErrorKind::Record, e.to_string()).with_source(e))?;
+        }
         let next = until.map_or(fetched.next_offset, |until| fetched.next_offset.min(until));
         let bytes = fetched.records.bytes();
         let whole = next == fetched.next_offset;
@@ -74,18 +92,18 @@ impl SpanLog for SinkLog {
     async fn next_offsets(&self, partitions: &[(&str, i32)]) -> Result<Vec<i64>> {
         let mut next = Vec::with_capacity(partitions.len());
         for (topic, partition) in partitions {
-            next.push(self.0.offsets(topic, *partition).await.map_err(wrap)?.next);
+            next.push(self.log.offsets(topic, *partition).await.map_err(wrap)?.next);
         }
         Ok(next)
     }
 
     async fn wait(&self, topic: &str, partition: i32, from: i64) -> Result<()> {
-        self.0.wait(topic, partition, from).await.map_err(wrap)
+        self.log.wait(topic, partition, from).await.map_err(wrap)
     }
 
     async fn release(&self, receipt: &Receipt) -> Result<()> {
         for (topic, partition, next) in receipt.checkpoint().partitions() {
-            self.0.release(topic, partition, next).await.map_err(wrap)?;
+            self.log.release(topic, partition, next).await.map_err(wrap)?;
         }
         Ok(())
     }

@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// One reader of the progress topic for all tables of a process.
+/// One reader of the progress topic for all tables of a process; or, where the source keeps no progress, what was found in its events.
 #[derive(Clone)]
 pub(crate) struct ProgressFollower {
-    log: Arc<dyn ChangeLog>,
-    topic: String,
+    /// The log and its progress topic; `None` if nobody writes one.
+    topic: Option<(Arc<dyn ChangeLog>, String)>,
     state: Arc<tokio::sync::Mutex<ProgressState>>,
     published: Arc<Mutex<Arc<ProgressState>>>,
     changed: Arc<watch::Sender<i64>>,
@@ -27,8 +27,16 @@ pub(crate) struct ProgressFollower {
 impl ProgressFollower {
     /// Follows the topic from the state that was read so far.
     pub(crate) fn new(log: Arc<dyn ChangeLog>, topic: String, state: ProgressState) -> Self {
+        Self::of(Some((log, topic)), state)
+    }
+
+    /// Follows what it is [told](Self::tell).
+    pub(crate) fn told() -> Self {
+        Self::of(None, ProgressState::default())
+    }
+
+    fn of(topic: Option<(Arc<dyn ChangeLog>, String)>, state: ProgressState) -> Self {
         Self {
-            log,
             topic,
             changed: Arc::new(watch::channel(state.read_to).0),
             published: Arc::new(Mutex::new(Arc::new(state.clone()))),
@@ -43,8 +51,18 @@ impl ProgressFollower {
         Arc::clone(&lock(&self.published))
     }
 
+    /// Changes what is known, where there is no topic to read it from.
+    pub(crate) async fn tell(&self, change: impl FnOnce(&mut ProgressState)) {
+        let mut state = self.state.lock().await;
+        change(&mut state);
+        state.read_to += 1;
+        *lock(&self.published) = Arc::new(state.clone());
+        self.changed.send_replace(state.read_to);
+    }
+
     /// Reads to the topic's end as it is after this call began. Of many who ask at once, one does it for all.
     pub(crate) async fn advance(&self) -> crate::error::Result<()> {
+        let Some((log, topic)) = &self.topic else { return Ok(()) };
         let asked = self.begun.load(Ordering::SeqCst);
         let mut state = self.state.lock().await;
         // One that began after this call did, and has ended, has read what this one would.
@@ -52,7 +70,7 @@ impl ProgressFollower {
             return Ok(());
         }
         let turn = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        if state.advance(self.log.as_ref(), &self.topic).await? {
+        if state.advance(log.as_ref(), topic).await? {
             *lock(&self.published) = Arc::new(state.clone());
             self.changed.send_replace(state.read_to);
         }
@@ -63,9 +81,15 @@ impl ProgressFollower {
     /// Returns once the topic has more than what is known, or another reader has read more than `seen`.
     pub(crate) async fn wait_beyond(&self, seen: i64) -> crate::error::Result<()> {
         let mut changed = self.changed.subscribe();
+        let more = async {
+            match &self.topic {
+                Some((log, topic)) => log.wait(topic, 0, seen).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             known = changed.wait_for(|read_to| *read_to > seen) => drop(known),
-            more = self.log.wait(&self.topic, 0, seen) => more?,
+            more = more => more?,
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use arrow_row::{RowConverter, SortField};
 use async_trait::async_trait;
 use cdc_core::{TableId, TableSchema};
 use commit_coordinator::{BarrierLine, Error, ErrorKind, Place, Result, Span, SpanWriter, Written};
-use debezium_format::{Decoded, DecodedBatch, Decoder, DecoderConfig};
+use debezium_format::{Decoded, DecodedBatch, Decoder, DecoderConfig, Layout};
 use iceberg_writer::{DeltaWriter, NewRows, WriterConfig};
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// Events are decoded into batches of so many rows.
 const BATCH_ROWS: usize = 16_384;
+/// The column in which the transformation `ExtractNewRecordState` says that a row is gone.
+const DELETED: &str = "__deleted";
 
 /// Writes the spans of one table.
 pub(super) struct IcebergSpanWriter {
@@ -26,6 +28,8 @@ pub(super) struct IcebergSpanWriter {
     progress: ProgressFollower,
     events: EventFormat,
     decoder: Option<Decoder>,
+    /// Rows come without an envelope, and nothing else says that one is gone.
+    tombstones_delete: bool,
     span: Option<OpenSpan>,
     /// By topic and partition.
     certainty: BTreeMap<(String, i32), InsertCertainty>,
@@ -49,6 +53,7 @@ impl IcebergSpanWriter {
             progress,
             events,
             decoder: None,
+            tombstones_delete: false,
             span: None,
             certainty: BTreeMap::new(),
             key_hasher: foldhash::fast::FixedState::with_seed(0x6d69_7272_6f72),
@@ -66,7 +71,7 @@ impl IcebergSpanWriter {
     }
 
     /// Opens the span, if it is not open, under the schema version of these records.
-    fn open_span(&mut self, place: &Place<'_>) -> Result<()> {
+    async fn open_span(&mut self, place: &Place<'_>) -> Result<()> {
         let version = place.facts.schema_version;
         if self.span.as_ref().is_some_and(|span| span.schema.version == version) {
             return Ok(());
@@ -75,23 +80,30 @@ impl IcebergSpanWriter {
             return Err(self.refuse(place, "a span would hold rows of two schema versions: a fault of the worker"));
         }
         let progress = self.progress.now();
-        let known = progress
-            .tables
-            .get(&self.source_table)
-            .and_then(|t| t.schemas.get(&version))
-            .ok_or_else(|| self.refuse(place, &format!("the progress topic has no schema version {version} of the table")))?;
+        let missing = || self.refuse(place, &format!("the progress topic has no schema version {version} of the table"));
+        let table_progress = progress.tables.get(&self.source_table).ok_or_else(missing)?;
+        let known = table_progress.schemas.get(&version).ok_or_else(missing)?;
         let schema = Arc::new(known.schema.clone());
-        let events = self.events.or_recorded(&known.format).map_err(|unknown| {
-            self.refuse(place, &format!("its events are written with {unknown}, which this version cannot read: use a newer one"))
-        })?;
         let table = self.table.current().ok_or_else(|| self.refuse(place, "the table is not in the catalog"))?;
         let writer = DeltaWriter::new(&table, schema.clone(), WriterConfig::default())
             .map_err(|e| Error::new(ErrorKind::Other, e.to_string()).with_source(e))?;
         if self.decoder.as_ref().is_none_or(|d| d.schema().version != version) {
-            let config = DecoderConfig::new(events.converter, events.profile);
-            let decoder =
-                Decoder::new(schema.clone(), config).map_err(|e| Error::new(ErrorKind::Record, e.to_string()).with_source(e))?;
-            self.decoder = Some(decoder);
+            let decoder = match &table_progress.event_schemas {
+                Some(found) => {
+                    let events = found.of_version(version).await;
+                    let events = events.ok_or_else(|| self.refuse(place, &format!("no event of version {version} was seen")))?;
+                    self.tombstones_delete = events.layout() == Layout::Flat && events.columns().iter().all(|c| c.name != DELETED);
+                    Decoder::for_events(schema.clone(), &events)
+                }
+                None => {
+                    let events = self.events.or_recorded(&known.format).map_err(|unknown| {
+                        let what = format!("its events are written with {unknown}, which this version cannot read: use a newer one");
+                        self.refuse(place, &what)
+                    })?;
+                    Decoder::new(schema.clone(), DecoderConfig::new(events.converter, events.profile))
+                }
+            };
+            self.decoder = Some(decoder.map_err(|e| Error::new(ErrorKind::Record, e.to_string()).with_source(e))?);
         }
         self.span = Some(OpenSpan { writer, schema, events: 0, source_ts_us: 0, skips_deletes: false });
         Ok(())
@@ -139,7 +151,7 @@ impl SpanWriter for IcebergSpanWriter {
     }
 
     async fn write(&mut self, place: &Place<'_>, records: SpanRecords) -> Result<()> {
-        self.open_span(place)?;
+        self.open_span(place).await?;
         let progress = self.progress.now();
         let table_progress = progress.tables.get(&self.source_table);
         let lane = (place.topic.to_owned(), place.partition);
@@ -153,7 +165,16 @@ impl SpanWriter for IcebergSpanWriter {
             let decoder = self.decoder.as_mut().ok_or_else(|| Error::new(ErrorKind::Other, "a span without a decoder"))?;
             match decoder.decode(record.value) {
                 Ok(Decoded::Event(_)) => offsets.push(record.offset),
+                Ok(Decoded::Tombstone) if self.tombstones_delete => {
+                    let what = format!(
+                        "the record at offset {} deletes a row by its key alone, where rows come without an envelope: have deletes written as rows (\"delete.tombstone.handling.mode\" = \"rewrite\")",
+                        record.offset
+                    );
+                    return Err(self.refuse(place, &what));
+                }
                 Ok(Decoded::Tombstone) => {}
+                // Its barrier is behind it.
+                Ok(Decoded::Truncate) if table_progress.is_some_and(|t| t.event_schemas.is_some()) => {}
                 Ok(Decoded::Truncate) => {
                     let what = format!("the record at offset {} is a truncate without a barrier", record.offset);
                     return Err(self.refuse(place, &what));

@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// The branch that is mirrored.
-const BRANCH: &str = "main";
+pub(crate) const BRANCH: &str = "main";
 
 /// After which time a change of columns is tried again that could not be made.
 const EVOLVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ const EVOLVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct TableProgressReport {
     /// What its coordinator has committed so far.
     pub(crate) coordinator: CoordinatorStatus,
-    /// How far the table's topic is in it, what is no record included.
+    /// How far the table's topic is in it, what is no record included: the sum over its partitions.
     pub(crate) applied: i64,
     /// When the last commit was seen, milliseconds since the Unix epoch; 0 if none.
     pub(crate) last_commit_ms: i64,
@@ -109,7 +109,8 @@ impl TableTask {
         let progress = self.progress.view(&self.source_table);
         let generation = progress.generation_start();
         let table = Arc::new(self.open_table(&schema, generation.as_ref()).await?);
-        let log = Arc::new(SinkLog(Arc::clone(&self.log)));
+        let event_schemas = self.progress.now().tables.get(&self.source_table).and_then(|t| t.event_schemas.clone());
+        let log = Arc::new(SinkLog::new(Arc::clone(&self.log), event_schemas.map(|found| (found, self.progress.clone()))));
         let environment: Arc<dyn Environment> = Arc::new(SystemEnvironment::new());
         let writes = match self.sink.foreign_writes {
             ForeignWrites::Stop => commit_coordinator::ForeignWrites::Stop,
@@ -164,14 +165,14 @@ impl TableTask {
         );
         let log_to_release = Arc::clone(&self.log);
         let mut applied = worker.applied();
-        let topic = (self.topic.clone(), 0);
         let watching = async {
             let mut released = false;
             loop {
                 tokio::select! {
                     changed = status.changed() => if changed.is_err() { break },
                     Ok(()) = applied.changed() => {
-                        let applied = applied.borrow_and_update().get(&topic).copied().unwrap_or(0);
+                        let of_topic = |((topic, _), next): (&(String, i32), &i64)| if *topic == self.topic { *next } else { 0 };
+                        let applied = applied.borrow_and_update().iter().map(of_topic).sum();
                         report.send_modify(|r| r.applied = applied);
                         continue;
                     }
@@ -274,15 +275,23 @@ impl TableTask {
     /// The log has all that makes the table: from its beginning, or from that of the newest snapshot. If it has not, it has let go of
     /// records, which only happens after a table had them: that one was dropped.
     async fn is_whole_in_log(&self, generation: Option<&GenerationStart>) -> Result<bool> {
-        let first = self.log.offsets(&self.topic, 0).await?.first;
-        Ok(first == 0 || generation.is_some_and(|g| g.began_at.iter().all(|s| s.from >= first)))
+        let partitions = self.log.topic(&self.topic).await?.map_or(1, |topic| topic.partitions);
+        for partition in 0..partitions {
+            let first = self.log.offsets(&self.topic, partition).await?.first;
+            let began = |s: &commit_coordinator::Span| s.partition != partition || s.from >= first;
+            if first > 0 && !generation.is_some_and(|g| g.began_at.iter().all(began)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The error, and whether reading the table again is a way on: a record that no row can be made of, rows of others or what the log
     /// has lost then lie before a barrier that removes all rows, and the table's absence is mended behind it.
     fn explained(&self, e: commit_coordinator::Error) -> Error {
         let refused = e.refusal().is_some_and(|r| r.ends_at_removal() || *r == Refusal::TableMissing);
-        let helps = refused || e.kind() == commit_coordinator::ErrorKind::Record;
+        let by_itself = self.progress.now().tables.get(&self.source_table).is_none_or(|t| t.event_schemas.is_none());
+        let helps = by_itself && (refused || e.kind() == commit_coordinator::ErrorKind::Record);
         let error = wrap(e);
         if !helps {
             return error;

@@ -1,0 +1,228 @@
+//! Topics that another than cdc-source has written: each event is there at least once, and nothing else tells of the tables.
+
+use crate::support::{Fixture, both_over_kafka, caught_up, headline, poll, start, stop, stopped, within};
+use change_log::{Append, ChangeLog, HeaderSet, Producer, RecordsBuilder, TopicSpec, Transaction};
+use mirror::{EventFormat, Halves, Mirror, MirrorConfig};
+use std::sync::Arc;
+
+type Event = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// Another writer: what a source has captured under another prefix, it writes to the topics of ours, without any progress.
+struct Other {
+    log: Arc<dyn ChangeLog>,
+    producer: Box<dyn Producer>,
+    own: String,
+    topic: String,
+}
+
+impl Other {
+    async fn of(f: &Fixture, table: &str, partitions: i32) -> Self {
+        let log = f.log().await;
+        let prefix = f.config().source.topic_prefix;
+        let topic = format!("{prefix}.{}.{table}", f.database);
+        log.create_topic(&topic, TopicSpec { partitions, compacted: false }).await.unwrap();
+        let producer = log.producer(&topic).await.unwrap();
+        Self { log, producer, own: format!("own-{prefix}.{}.{table}", f.database), topic }
+    }
+
+    /// The table's events as they were captured, from the first.
+    async fn captured(&self) -> Vec<Event> {
+        let range = self.log.offsets(&self.own, 0).await.unwrap();
+        let (mut at, mut events) = (range.first, Vec::new());
+        while at < range.next {
+            let fetched = self.log.read(&self.own, 0, at, 1 << 20).await.unwrap();
+            events.extend(fetched.records.iter().map(|r| (r.key.map(<[u8]>::to_vec), r.value.map(<[u8]>::to_vec))));
+            if fetched.next_offset <= at {
+                self.log.wait(&self.own, 0, at).await.unwrap();
+            }
+            at = fetched.next_offset;
+        }
+        events
+    }
+
+    async fn write(&mut self, partition: i32, events: &[Event]) {
+        let mut builder = RecordsBuilder::new();
+        for (key, value) in events {
+            builder.push(key.as_deref(), value.as_deref(), HeaderSet::NONE, 1_700_000_000_000).unwrap();
+        }
+        let appends = vec![Append::new(&self.topic, partition, builder.finish())];
+        self.producer.append(Transaction { appends }).await.unwrap();
+    }
+
+    /// Waits until the table has all that was written.
+    async fn applied_by(&self, sink: &Mirror, table: &str) {
+        let mut end = 0;
+        for partition in 0..self.log.topic(&self.topic).await.unwrap().unwrap().partitions {
+            end += self.log.offsets(&self.topic, partition).await.unwrap().next;
+        }
+        poll("the events to be applied", async || {
+            let status = sink.status();
+            assert_eq!(status.stopped().next(), None);
+            status.tables.get(table).is_some_and(|t| t.applied >= end).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Captures the database under a prefix of its own, with Debezium's defaults.
+async fn capturing(f: &Fixture) -> Mirror {
+    let mut config = MirrorConfig { halves: Halves::Source, events: EventFormat::debezium(), ..f.config() };
+    config.source.topic_prefix = format!("own-{}", config.source.topic_prefix);
+    start(config).await
+}
+
+fn sink(f: &Fixture) -> MirrorConfig {
+    MirrorConfig { halves: Halves::Sink, events: EventFormat::debezium(), ..f.config() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_come_again_and_again_leave_the_rows_as_they_are_at_the_source() {
+    both_over_kafka("foreign", async |mut f| {
+        f.sql(&[
+            "CREATE TABLE t (id INT PRIMARY KEY, price DECIMAL(10,2), at DATETIME(6), note VARCHAR(50))",
+            "INSERT INTO t VALUES (1, 1.25, '2024-02-29 23:59:59.999999', 'a'), (2, -3, NULL, NULL), (3, 0, '1999-12-31', '')",
+        ])
+        .await;
+        let source = capturing(&f).await;
+        caught_up(&source).await;
+        f.sql(&[
+            "UPDATE t SET price = 7.77 WHERE id = 1",
+            "UPDATE t SET id = 20 WHERE id = 2",
+            "DELETE FROM t WHERE id = 3",
+            "INSERT INTO t VALUES (4, 4.40, NULL, 'new')",
+        ])
+        .await;
+        caught_up(&source).await;
+        let mut other = Other::of(&f, "t", 1).await;
+        let events = other.captured().await;
+        other.write(0, &events[..5]).await;
+        let running = start(sink(&f)).await;
+        let name = f.name("t");
+        other.applied_by(&running, &name).await;
+        // Its writer was killed, and goes on from where it last said that it was.
+        other.write(0, &events[3..]).await;
+        other.applied_by(&running, &name).await;
+        f.assert_equal().await;
+        // The sink as well, in the middle of a change of columns.
+        drop(running);
+        f.sql(&[
+            "ALTER TABLE t ADD COLUMN more BIGINT UNSIGNED, DROP COLUMN at",
+            "INSERT INTO t VALUES (5, 5, 'x', 18446744073709551615)",
+            "UPDATE t SET more = 1 WHERE id = 1",
+        ])
+        .await;
+        caught_up(&source).await;
+        let all = other.captured().await;
+        other.write(0, &all[events.len()..events.len() + 1]).await;
+        let running = start(sink(&f)).await;
+        other.applied_by(&running, &name).await;
+        other.write(0, &all[2..]).await;
+        other.applied_by(&running, &name).await;
+        stop(running).await;
+        stop(source).await;
+        let rows = f.mirrored("t").await;
+        assert_eq!(rows.len(), 4, "{rows:?}");
+        // Debezium's default for BIGINT UNSIGNED is a signed number: the events say no more.
+        f.sql(&["UPDATE t SET more = NULL WHERE id = 5"]).await;
+        assert!(rows.iter().any(|row| row[0].as_deref() == Some("5") && row.contains(&Some("-1".to_owned()))), "{rows:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_of_several_partitions_is_mirrored_and_each_has_its_own_change_of_columns() {
+    both_over_kafka("foreignparts", async |mut f| {
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY, v INT)"]).await;
+        let source = capturing(&f).await;
+        for id in 0..20 {
+            f.sql(&[&format!("INSERT INTO t VALUES ({id}, {id})")]).await;
+        }
+        f.sql(&["ALTER TABLE t ADD COLUMN w INT"]).await;
+        for id in 0..20 {
+            f.sql(&[&format!("UPDATE t SET w = v * 10 WHERE id = {id}")]).await;
+        }
+        caught_up(&source).await;
+        stop(source).await;
+        let mut other = Other::of(&f, "t", 3).await;
+        let events = other.captured().await;
+        let running = start(sink(&f)).await;
+        for (n, event) in events.iter().enumerate() {
+            let partition = i32::try_from(n % 20 % 3).unwrap();
+            other.write(partition, std::slice::from_ref(event)).await;
+        }
+        other.applied_by(&running, &f.name("t")).await;
+        stop(running).await;
+        f.assert_equal().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncate_that_the_events_tell_of_empties_the_table() {
+    both_over_kafka("foreigntruncate", async |mut f| {
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY, v INT)", "INSERT INTO t VALUES (1, 1), (2, 2)"]).await;
+        let source = capturing(&f).await;
+        caught_up(&source).await;
+        f.sql(&["TRUNCATE TABLE t", "INSERT INTO t VALUES (2, 20)"]).await;
+        caught_up(&source).await;
+        stop(source).await;
+        let mut other = Other::of(&f, "t", 1).await;
+        let events = other.captured().await;
+        other.write(0, &events[..2]).await;
+        let running = start(sink(&f)).await;
+        other.applied_by(&running, &f.name("t")).await;
+        // As Debezium writes it: no key, no row.
+        let mut truncate: serde_json::Value = serde_json::from_slice(events[0].1.as_ref().unwrap()).unwrap();
+        truncate["payload"]["op"] = "t".into();
+        truncate["payload"]["after"] = serde_json::Value::Null;
+        let schema = serde_json::to_string(&truncate["schema"]).unwrap();
+        let payload = serde_json::to_string(&truncate["payload"]).unwrap();
+        let truncate = format!("{{\"schema\":{schema},\"payload\":{payload}}}").into_bytes();
+        other.write(0, &[(None, Some(truncate)), events[2].clone()]).await;
+        other.applied_by(&running, &f.name("t")).await;
+        stop(running).await;
+        f.assert_equal().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_exact_is_refused_and_says_what_to_do() {
+    both_over_kafka("foreignrefused", async |mut f| {
+        f.sql(&["CREATE TABLE nokey (v INT)", "INSERT INTO nokey VALUES (1)"]).await;
+        f.sql(&["CREATE TABLE good (id INT PRIMARY KEY)", "INSERT INTO good VALUES (1)"]).await;
+        let source = capturing(&f).await;
+        caught_up(&source).await;
+        stop(source).await;
+        let mut good = Other::of(&f, "good", 1).await;
+        let events = good.captured().await;
+        good.write(0, &events).await;
+        let mut nokey = Other::of(&f, "nokey", 1).await;
+        let events = nokey.captured().await;
+        nokey.write(0, &events).await;
+        let running = start(sink(&f)).await;
+        let said = stopped(&running, &f.name("nokey")).await;
+        assert!(headline(&said).contains("no key") && said.contains("message.key.columns"), "{said}");
+        good.applied_by_alone(&running, &f.name("good")).await;
+        stop(running).await;
+        f.assert_equal_except(&["nokey"]).await;
+
+        let schemaless = MirrorConfig { events: EventFormat::exact(), ..sink(&f) };
+        let running = start(schemaless).await;
+        let said = stopped(&running, &f.name("good")).await;
+        assert!(said.contains("value.converter.schemas.enable"), "{said}");
+        drop(within("the end", running.stop()).await);
+    })
+    .await;
+}
+
+impl Other {
+    /// As [`applied_by`](Self::applied_by), beside tables that have stopped.
+    async fn applied_by_alone(&self, sink: &Mirror, table: &str) {
+        let end = self.log.offsets(&self.topic, 0).await.unwrap().next;
+        poll("the events to be applied", async || {
+            sink.status().tables.get(table).is_some_and(|t| t.applied >= end).then_some(())
+        })
+        .await;
+    }
+}
