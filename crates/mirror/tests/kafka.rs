@@ -108,6 +108,33 @@ async fn a_topic_that_was_deleted_and_made_anew_stops_its_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_progress_topic_that_was_deleted_and_made_anew_stops_the_tables_that_it_told_of() {
+    both_over_kafka("kprogress", async |mut f| {
+        table_with_rows(&mut f).await;
+        let source = start(half(&f, Halves::Source)).await;
+        caught_up(&source).await;
+        let sink = start(half(&f, Halves::Sink)).await;
+        both_caught_up(&source, &sink).await;
+        stop(source).await;
+        f.sql(&["DELETE FROM t WHERE id = 2"]).await;
+        // Whoever does this wants to begin anew: the source does, and the table would keep what went meanwhile.
+        let topic = format!("__cdc.progress.{}", f.config().source.topic_prefix);
+        f.log().await.delete_topic(&topic).await.unwrap();
+        let source = start(half(&f, Halves::Source)).await;
+        f.sql(&["INSERT INTO t VALUES (4, 4)"]).await;
+        caught_up(&source).await;
+        drop(within("the sink to end", sink.stop()).await);
+        let sink = start(half(&f, Halves::Sink)).await;
+        let said = stopped(&sink, &f.name("t")).await;
+        assert!(headline(&said).contains("progress topic"), "{said}");
+        drop(within("the sink to end", sink.stop()).await);
+        stop(source).await;
+        assert_eq!(f.mirrored("t").await.len(), 3, "nothing of the new beginning is in the table");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn records_that_retention_has_removed_before_they_were_applied_stop_their_table() {
     both_over_kafka("kretention", async |mut f| {
         table_with_rows(&mut f).await;

@@ -12,13 +12,14 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(super) struct SinkLog {
     log: Arc<dyn ChangeLog>,
+    progress: ProgressFollower,
     /// Looks at each record before the worker does, where the source keeps no progress.
-    event_schemas: Option<(Arc<EventSchemas>, ProgressFollower)>,
+    event_schemas: Option<Arc<EventSchemas>>,
 }
 
 impl SinkLog {
-    pub(super) fn new(log: Arc<dyn ChangeLog>, event_schemas: Option<(Arc<EventSchemas>, ProgressFollower)>) -> Self {
-        Self { log, event_schemas }
+    pub(super) fn new(log: Arc<dyn ChangeLog>, progress: ProgressFollower, event_schemas: Option<Arc<EventSchemas>>) -> Self {
+        Self { log, progress, event_schemas }
     }
 }
 
@@ -34,7 +35,8 @@ fn wrap(e: change_log::Error) -> Error {
 #[async_trait]
 impl LogInspector for SinkLog {
     async fn view(&self, topics: &[String]) -> Result<LogView> {
-        let mut view = LogView { log: self.log.identity().to_string(), topics: BTreeMap::new() };
+        let identity = self.progress.identity(self.log.as_ref()).await.map_err(wrap)?;
+        let mut view = LogView { log: identity, topics: BTreeMap::new() };
         for name in topics {
             let Some(topic) = self.log.topic(name).await.map_err(wrap)? else { continue };
             let mut partitions = BTreeMap::new();
@@ -75,9 +77,9 @@ impl SpanLog for SinkLog {
         max_bytes: usize,
     ) -> Result<Fetch<SpanRecords>> {
         let fetched = self.log.read(topic, partition, from, max_bytes).await.map_err(wrap)?;
-        if let Some((event_schemas, follower)) = &self.event_schemas {
+        if let Some(event_schemas) = &self.event_schemas {
             event_schemas
-                .look(follower, partition, &fetched.records)
+                .look(&self.progress, partition, &fetched.records)
                 .await
                 .map_err(|e| Error::new(ErrorKind::Record, e.to_string()).with_source(e))?;
         }

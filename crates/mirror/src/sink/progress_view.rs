@@ -78,6 +78,13 @@ impl ProgressFollower {
         Ok(())
     }
 
+    /// What this log is to its readers: its own identity and, since a progress topic that was made anew tells another history, that topic's.
+    pub(super) async fn identity(&self, log: &dyn ChangeLog) -> change_log::Result<String> {
+        let Some((_, topic)) = &self.topic else { return Ok(log.identity().to_string()) };
+        let id = log.topic(topic).await?.map_or_else(|| "none".to_owned(), |info| info.id);
+        Ok(format!("{}, progress topic {id}", log.identity()))
+    }
+
     /// Returns once the topic has more than what is known, or another reader has read more than `seen`.
     pub(crate) async fn wait_beyond(&self, seen: i64) -> crate::error::Result<()> {
         let mut changed = self.changed.subscribe();

@@ -110,7 +110,7 @@ impl TableTask {
         let generation = progress.generation_start();
         let table = Arc::new(self.open_table(&schema, generation.as_ref()).await?);
         let event_schemas = self.progress.now().tables.get(&self.source_table).and_then(|t| t.event_schemas.clone());
-        let log = Arc::new(SinkLog::new(Arc::clone(&self.log), event_schemas.map(|found| (found, self.progress.clone()))));
+        let log = Arc::new(SinkLog::new(Arc::clone(&self.log), self.progress.clone(), event_schemas));
         let environment: Arc<dyn Environment> = Arc::new(SystemEnvironment::new());
         let writes = match self.sink.foreign_writes {
             ForeignWrites::Stop => commit_coordinator::ForeignWrites::Stop,
