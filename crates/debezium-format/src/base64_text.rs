@@ -47,6 +47,16 @@ fn quad(four: [u8; 4]) -> u32 {
     (((a | b | c | d) & 0x80) << 24) | (a << 18) | (b << 12) | (c << 6) | d
 }
 
+/// The letter of the alphabet that stands for `letter` of the URL-safe one (RFC 4648, section 5); `None` for one that it has not.
+pub(crate) fn from_url_safe(letter: u8) -> Option<u8> {
+    match letter {
+        b'-' => Some(b'+'),
+        b'_' => Some(b'/'),
+        b'+' | b'/' => None,
+        other => Some(other),
+    }
+}
+
 /// Appends the bytes of `text`. `None`, with `out` as it was, if it is not canonical base64: a letter outside the alphabet, padding
 /// that is missing or in the middle, bits set behind the last byte.
 pub(crate) fn decode(text: &[u8], out: &mut Vec<u8>) -> Option<()> {

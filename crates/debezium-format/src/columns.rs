@@ -45,6 +45,12 @@ impl Bytes {
         self.end()
     }
 
+    /// The value that was ended last; a null is empty.
+    pub fn last(&self) -> Option<&[u8]> {
+        let (&end, before) = self.ends.split_last()?;
+        self.data.get(end_of(before)..end.unsigned_abs() as usize)
+    }
+
     fn truncate(&mut self, rows: usize) {
         self.ends.truncate(rows);
         self.data.truncate(end_of(&self.ends));
@@ -86,13 +92,15 @@ impl ColumnBuffer {
     pub fn new(wire: Wire) -> Self {
         let data = match wire {
             Wire::Boolean => Data::Boolean(BooleanBufferBuilder::new(0)),
-            Wire::Int32 { .. } | Wire::Days => Data::Int32(Vec::new()),
-            Wire::Int64 { .. } | Wire::Millis | Wire::Micros | Wire::Instant => Data::Int64(Vec::new()),
+            Wire::Int32 { .. } | Wire::Days | Wire::DayText => Data::Int32(Vec::new()),
+            Wire::Int64 { .. } | Wire::Millis | Wire::Micros | Wire::Nanos | Wire::TimeText | Wire::Instant => {
+                Data::Int64(Vec::new())
+            }
             Wire::WrappedU64 | Wire::ExactU64 | Wire::Decimal { .. } | Wire::DecimalText { .. } => Data::Decimal(Vec::new()),
             Wire::Float | Wire::FloatAsDouble => Data::Float(Vec::new()),
             Wire::Double => Data::Double(Vec::new()),
             Wire::Text | Wire::WideDecimal { .. } | Wire::WideDecimalText { .. } => Data::Text(Bytes::default()),
-            Wire::Bytes | Wire::Bits { .. } => Data::Bytes(Bytes::default()),
+            Wire::Bytes | Wire::UrlBase64 | Wire::Hex | Wire::Bits { .. } => Data::Bytes(Bytes::default()),
             Wire::Uuid => Data::Uuid(Vec::new()),
             Wire::Geometry { .. } => Data::Geometry { wkb: Bytes::default(), srid: Vec::new(), no_srid: Vec::new() },
             Wire::Vector => Data::Vector { ends: Vec::new(), elements: Vec::new() },

@@ -57,6 +57,70 @@ pub enum BigintUnsigned {
     Precise,
 }
 
+/// `time.precision.mode`: the units of `DATE`, `TIME` and `DATETIME`. `TIMESTAMP` is ISO text in all of them.
+///
+/// All are read; an [`Encoder`](crate::Encoder) writes the default only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum TimePrecision {
+    /// `TIME` in microseconds; `DATETIME` in milliseconds up to three fraction digits, in microseconds above.
+    #[default]
+    AdaptiveTimeMicroseconds,
+    /// Both in milliseconds up to three fraction digits, in microseconds above.
+    Adaptive,
+    /// Connect's own types: both in milliseconds. The writer cuts finer fractions off and has no form for times outside a day.
+    Connect,
+    /// ISO text with `Z`. The writer has no form for times outside a day.
+    IsoString,
+    /// Both in microseconds.
+    Microseconds,
+    /// Both in nanoseconds.
+    Nanoseconds,
+}
+
+impl TimePrecision {
+    /// Debezium's name of the mode.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AdaptiveTimeMicroseconds => "adaptive_time_microseconds",
+            Self::Adaptive => "adaptive",
+            Self::Connect => "connect",
+            Self::IsoString => "isostring",
+            Self::Microseconds => "microseconds",
+            Self::Nanoseconds => "nanoseconds",
+        }
+    }
+}
+
+/// `binary.handling.mode`: how `BINARY`, `VARBINARY` and `BLOB` are written.
+///
+/// All are read; an [`Encoder`](crate::Encoder) writes the default only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum BinaryMode {
+    /// Connect's `bytes`, which are base64 in JSON.
+    #[default]
+    Bytes,
+    /// A string, base64 with `+` and `/`.
+    Base64,
+    /// A string, base64 with `-` and `_`.
+    Base64UrlSafe,
+    /// A string of hexadecimal digits.
+    Hex,
+}
+
+impl BinaryMode {
+    /// Debezium's name of the mode.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Base64 => "base64",
+            Self::Base64UrlSafe => "base64-url-safe",
+            Self::Hex => "hex",
+        }
+    }
+}
+
 /// The handling modes that both sides of a log must agree on; [`Default`] is Debezium's default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -65,12 +129,16 @@ pub struct Profile {
     pub decimals: DecimalMode,
     /// `bigint.unsigned.handling.mode`.
     pub bigint_unsigned: BigintUnsigned,
+    /// `time.precision.mode`.
+    pub time: TimePrecision,
+    /// `binary.handling.mode`.
+    pub binary: BinaryMode,
 }
 
 impl Profile {
     /// The modes under which every value says what it is: Debezium's defaults, but `bigint.unsigned.handling.mode=precise`.
     pub fn exact() -> Self {
-        Self { decimals: DecimalMode::Precise, bigint_unsigned: BigintUnsigned::Precise }
+        Self { bigint_unsigned: BigintUnsigned::Precise, ..Self::default() }
     }
 }
 

@@ -2,12 +2,14 @@ use crate::columns::ColumnBuffer;
 use crate::config::DecoderConfig;
 use crate::connect_schema::unknown_type;
 use crate::error::{Error, ErrorKind, Fault, Result};
-use crate::general::{ColumnPlan, Outcome, Rows, Scratch, payload_start, read_event};
+use crate::event_schema::{EventSchema, Layout};
+use crate::flat::FlatMarks;
+use crate::general::{ColumnPlan, EventForm, Outcome, Rows, Scratch, payload_start, read_event};
 use crate::plan::Plan;
 use crate::wire::Wire;
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
-use cdc_core::{Op, TableSchema};
+use cdc_core::{Column, Op, TableSchema};
 use std::sync::Arc;
 
 /// Layouts that are kept, in the order of their last use. A table's events have one; two or three while its writers change.
@@ -22,7 +24,8 @@ const MISSES_PER_PLAN: u64 = 256;
 pub enum Decoded {
     /// A change of a row: one more row is in the batch.
     Event(Op),
-    /// No value: what Debezium sends after a delete, for compaction. Nothing is in the batch.
+    /// No value: what Debezium sends after a delete, for compaction. Nothing is in the batch. Where rows come without an envelope it is
+    /// the delete itself, of the record's key.
     Tombstone,
     /// All rows of the table went. Nothing is in the batch: finish what came before, then truncate.
     Truncate,
@@ -48,7 +51,7 @@ pub struct Decoder {
     schema: Arc<TableSchema>,
     arrow: SchemaRef,
     columns: Vec<ColumnPlan>,
-    schemas: bool,
+    form: EventForm,
     rows: Rows,
     ops: Vec<Op>,
     source_ts_us: Vec<i64>,
@@ -71,16 +74,40 @@ impl Decoder {
     /// # Errors
     /// [`ErrorKind::Configuration`] names a column whose type Debezium has no form for.
     pub fn new(schema: Arc<TableSchema>, config: DecoderConfig) -> Result<Self> {
-        let mut columns = Vec::with_capacity(schema.columns.len());
+        let mut wires = Vec::with_capacity(schema.columns.len());
         for column in &schema.columns {
-            let wire = Wire::of(column, config.profile).ok_or_else(|| unknown_type(&schema, column))?;
-            columns.push(ColumnPlan { wire, nullable: column.nullable });
+            wires.push(Wire::of(column, config.profile).ok_or_else(|| unknown_type(&schema, column))?);
         }
-        Ok(Self {
+        Ok(Self::with_wires(schema, &wires, EventForm { schemas: config.converter.has_schemas(), flat: None }))
+    }
+
+    /// A decoder for the events that carry the schemas `events`, with or without an envelope.
+    ///
+    /// `schema` is [`EventSchema::table_schema`], or one with the same columns under other field ids, another table name, other
+    /// nullability or a wider type of the same Arrow form.
+    ///
+    /// Of rows without an envelope, a column `__op` says what the event did; else `__deleted` "true" is a delete, and any other row an
+    /// update, which holds for new rows as well. Their time is `__source_ts_us`, `_ms` or `_ns`; 0 without one of these.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`]: `schema` has other columns.
+    pub fn for_events(schema: Arc<TableSchema>, events: &EventSchema) -> Result<Self> {
+        let wires = events.wires_for(&schema)?;
+        let flat = match events.layout() {
+            Layout::Envelope => None,
+            Layout::Flat => Some(FlatMarks::of(&schema)),
+        };
+        Ok(Self::with_wires(Arc::clone(&schema), wires, EventForm { schemas: true, flat }))
+    }
+
+    fn with_wires(schema: Arc<TableSchema>, wires: &[Wire], form: EventForm) -> Self {
+        let column = |(column, wire): (&Column, &Wire)| ColumnPlan { wire: *wire, nullable: column.nullable };
+        let columns: Vec<ColumnPlan> = schema.columns.iter().zip(wires).map(column).collect();
+        Self {
             arrow: schema.arrow_schema(),
             rows: Rows { columns: columns.iter().map(|c| ColumnBuffer::new(c.wire)).collect(), count: 0 },
             columns,
-            schemas: config.converter.has_schemas(),
+            form,
             ops: Vec::new(),
             source_ts_us: Vec::new(),
             scratch: Scratch::default(),
@@ -89,7 +116,7 @@ impl Decoder {
             misses: 0,
             missed_since_learning: 0,
             schema,
-        })
+        }
     }
 
     /// The schema version that this decoder reads.
@@ -123,7 +150,7 @@ impl Decoder {
     #[doc(hidden)]
     pub fn decode_strictly(&mut self, value: Option<&[u8]>) -> Result<Decoded> {
         let Some(value) = value else { return Ok(Decoded::Tombstone) };
-        match read_event(value, self.schemas, &self.schema, &self.columns, &mut self.rows, &mut self.scratch) {
+        match read_event(value, self.form, &self.schema, &self.columns, &mut self.rows, &mut self.scratch) {
             Ok(Outcome::Event { op, source_ts_us }) => self.keep(op, source_ts_us),
             Ok(Outcome::Tombstone) => Ok(Decoded::Tombstone),
             Ok(Outcome::Truncate) => Ok(Decoded::Truncate),
@@ -144,8 +171,11 @@ impl Decoder {
         if matches!(decoded, Decoded::Event(_)) && (self.learnt < FREE_PLANS || self.missed_since_learning > MISSES_PER_PLAN) {
             self.learnt = self.learnt.saturating_add(1);
             self.missed_since_learning = 0;
-            let payload = payload_start(value, self.schemas, &mut self.scratch);
-            let plan = payload.and_then(|at| Plan::learn(value, at, &self.schema, &self.columns, &self.plans));
+            let payload = payload_start(value, self.form.schemas, &mut self.scratch);
+            let plan = payload.and_then(|at| match self.form.flat {
+                None => Plan::learn(value, at, &self.schema, &self.columns, &self.plans),
+                Some(marks) => Plan::learn_flat(value, at, &self.schema, &self.columns, marks),
+            });
             if let Some(plan) = plan {
                 self.plans.retain(|old| !old.is_replaced_by(&plan));
                 self.plans.truncate(MAX_PLANS - 1);

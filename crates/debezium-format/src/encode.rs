@@ -1,4 +1,4 @@
-use crate::config::EncoderConfig;
+use crate::config::{BinaryMode, EncoderConfig, TimePrecision};
 use crate::connect_schema::{STRING, schema_texts, unknown_type};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{ContextHeaders, EncodedEvent, EventSink, KeyChange};
@@ -60,9 +60,18 @@ impl Encoder {
     /// Compiles an encoder for one schema version. `topic` names the embedded schemas.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] names a column whose type Debezium has no form for, or a key that names no column;
-    /// [`ErrorKind::Value`] a default that is no value of its column.
+    /// [`ErrorKind::Configuration`] names a column whose type Debezium has no form for, a key that names no column, or a handling mode
+    /// that is only read; [`ErrorKind::Value`] a default that is no value of its column.
     pub fn new(config: &EncoderConfig, schema: Arc<TableSchema>, topic: &str) -> Result<Self> {
+        let profile = config.profile;
+        if profile.time != TimePrecision::default() || profile.binary != BinaryMode::default() {
+            let what = format!(
+                "events of time.precision.mode={} and binary.handling.mode={} can be read, but not written",
+                profile.time.name(),
+                profile.binary.name()
+            );
+            return Err(Error::new(ErrorKind::Configuration, &schema.table, what));
+        }
         let mut wires = Vec::with_capacity(schema.columns.len());
         for column in &schema.columns {
             wires.push(Wire::of(column, config.profile).ok_or_else(|| unknown_type(&schema, column))?);

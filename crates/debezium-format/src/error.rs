@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Syntax,
     /// JSON that is not an event of this table's schema version: an unknown or missing column, no `op`, a doubled key.
     Schema,
+    /// An embedded schema that is none of Kafka Connect's, or describes no row of a table.
+    EmbeddedSchema,
     /// A value that does not fit its column exactly.
     Value,
     /// More than a batch can hold. Finish the batch and decode the record again.
@@ -77,6 +79,9 @@ impl fmt::Display for Error {
             ErrorKind::Configuration => "exclude the column, or change the setting",
             ErrorKind::Syntax => "read the record's bytes: they are damaged, or of another converter than the one configured",
             ErrorKind::Schema => "the table's schema and the event do not belong together: check which schema version wrote it",
+            ErrorKind::EmbeddedSchema => {
+                "check that the topic holds Debezium's change events of a table, written by JsonConverter with schemas.enable"
+            }
             ErrorKind::Value => "the value cannot be held exactly: check the column's type on both sides",
             ErrorKind::Full => "finish the batch and decode the record again",
         })
@@ -102,6 +107,11 @@ impl Fault {
     #[cold]
     pub fn schema(at: usize, what: impl Into<Cow<'static, str>>) -> Self {
         Self { kind: ErrorKind::Schema, at, what: what.into() }
+    }
+
+    #[cold]
+    pub fn embedded(at: usize, what: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind: ErrorKind::EmbeddedSchema, at, what: what.into() }
     }
 
     #[cold]

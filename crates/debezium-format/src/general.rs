@@ -4,6 +4,7 @@ use crate::base64_text;
 use crate::columns::{ColumnBuffer, Data};
 use crate::decimal;
 use crate::error::{ErrorKind, Fault};
+use crate::flat::FlatMarks;
 use crate::reader::Reader;
 use crate::time_text;
 use crate::wire::Wire;
@@ -54,23 +55,32 @@ pub(crate) struct Scratch {
 
 type Result<T> = std::result::Result<T, Fault>;
 
+/// How a table's events are laid out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventForm {
+    /// Each value carries its schema.
+    pub schemas: bool,
+    /// There is no envelope; these columns say what it would.
+    pub flat: Option<FlatMarks>,
+}
+
 /// Reads one event. On an error `rows` may hold part of a row: the caller rolls back. The second value of an error is a column.
 pub(crate) fn read_event(
     value: &[u8],
-    schemas: bool,
+    form: EventForm,
     schema: &TableSchema,
     plans: &[ColumnPlan],
     rows: &mut Rows,
     scratch: &mut Scratch,
 ) -> std::result::Result<Outcome, (Fault, Option<usize>)> {
     let mut column = None;
-    let outcome = read_wrapped(value, schemas, schema, plans, rows, scratch, &mut column);
+    let outcome = read_wrapped(value, form, schema, plans, rows, scratch, &mut column);
     outcome.map_err(|fault| (fault, column))
 }
 
 fn read_wrapped(
     value: &[u8],
-    schemas: bool,
+    form: EventForm,
     schema: &TableSchema,
     plans: &[ColumnPlan],
     rows: &mut Rows,
@@ -82,8 +92,17 @@ fn read_wrapped(
         reader.end()?;
         return Ok(Outcome::Tombstone);
     }
-    if !schemas {
-        let outcome = read_envelope(&mut reader, schema, plans, rows, scratch, column)?;
+    let mut read_payload = |reader: &mut Reader<'_>, scratch: &mut Scratch| match form.flat {
+        None => read_envelope(reader, schema, plans, rows, scratch, column),
+        Some(marks) => {
+            reader.peek();
+            let at = reader.pos();
+            read_row(reader, schema, plans, rows, scratch, column)?;
+            marks.outcome(rows).map_err(|fault| Fault { at, ..fault })
+        }
+    };
+    if !form.schemas {
+        let outcome = read_payload(&mut reader, scratch)?;
         reader.end()?;
         return Ok(outcome);
     }
@@ -94,7 +113,7 @@ fn read_wrapped(
     if inner.null()? {
         return Ok(Outcome::Tombstone);
     }
-    read_envelope(&mut inner, schema, plans, rows, scratch, column)
+    read_payload(&mut inner, scratch)
 }
 
 /// Where the envelope of a value begins; `None` if there is none.
@@ -354,6 +373,10 @@ pub(crate) fn read_value(
             let value = integer(reader)?.and_then(|v| i32::try_from(v).ok());
             values.push(value.ok_or_else(|| wrong("no number of days"))?);
         }
+        (Wire::DayText, Data::Int32(values)) => {
+            let value = time_text::parse_day(string(reader, text)?);
+            values.push(value.ok_or_else(|| wrong("no ISO day in UTC"))?);
+        }
         (Wire::Int64 { min, max }, Data::Int64(values)) => {
             let value = integer(reader)?.filter(|v| (min..=max).contains(v));
             values.push(value.ok_or_else(|| wrong("no whole number of the column's range"))?);
@@ -364,6 +387,14 @@ pub(crate) fn read_value(
         (Wire::Millis, Data::Int64(values)) => {
             let value = integer(reader)?.and_then(|v| v.checked_mul(1000));
             values.push(value.ok_or_else(|| wrong("no number of milliseconds"))?);
+        }
+        (Wire::Nanos, Data::Int64(values)) => {
+            let value = integer(reader)?.filter(|v| v % 1000 == 0).map(|v| v / 1000);
+            values.push(value.ok_or_else(|| wrong("no number of nanoseconds that is one of whole microseconds"))?);
+        }
+        (Wire::TimeText, Data::Int64(values)) => {
+            let value = time_text::parse_time(string(reader, text)?);
+            values.push(value.ok_or_else(|| wrong("no ISO time of day in UTC with at most microseconds"))?);
         }
         (Wire::Instant, Data::Int64(values)) => {
             let value = time_text::parse_instant(string(reader, text)?);
@@ -408,6 +439,15 @@ pub(crate) fn read_value(
         (Wire::Text, Data::Text(values)) => values.push(string(reader, text)?).ok_or_else(full)?,
         (Wire::Bytes, Data::Bytes(values)) => {
             base64_text::decode(string(reader, text)?, &mut values.data).ok_or_else(|| wrong("no base64"))?;
+            values.end().ok_or_else(full)?;
+        }
+        (Wire::UrlBase64, Data::Bytes(values)) => {
+            let plain: Option<Vec<u8>> = string(reader, text)?.iter().map(|&letter| base64_text::from_url_safe(letter)).collect();
+            plain.and_then(|plain| base64_text::decode(&plain, &mut values.data)).ok_or_else(|| wrong("no URL-safe base64"))?;
+            values.end().ok_or_else(full)?;
+        }
+        (Wire::Hex, Data::Bytes(values)) => {
+            decode_hex(string(reader, text)?, &mut values.data).ok_or_else(|| wrong("no pairs of hexadecimal digits"))?;
             values.end().ok_or_else(full)?;
         }
         (Wire::Bits { bytes: length }, Data::Bytes(values)) => {
@@ -512,6 +552,16 @@ fn read_geometry(reader: &mut Reader<'_>, buffer: &mut ColumnBuffer, row: u32, t
         buffer.without_srid(row);
     }
     Ok(())
+}
+
+/// Appends the bytes of hexadecimal digits; what is appended on `None` goes with the row.
+fn decode_hex(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let (pairs, rest) = text.as_chunks::<2>();
+    for pair in pairs {
+        let [high, low] = pair.map(|digit| (digit as char).to_digit(16));
+        out.push(((high? << 4) | low?) as u8);
+    }
+    rest.is_empty().then_some(())
 }
 
 fn parse_uuid(text: &[u8]) -> Option<[u8; 16]> {

@@ -3,12 +3,16 @@
 mod base64_text;
 mod columns;
 mod config;
+mod connect_field;
 mod connect_schema;
+mod connect_type;
 mod decimal;
 mod decode;
 mod encode;
 mod error;
 mod event;
+mod event_schema;
+mod flat;
 mod general;
 mod number_text;
 mod plan;
@@ -19,8 +23,11 @@ mod time_text;
 mod value_text;
 mod wire;
 
-pub use config::{BigintUnsigned, Connector, Converter, DecimalMode, DecoderConfig, EncoderConfig, Profile};
+pub use config::{
+    BigintUnsigned, BinaryMode, Connector, Converter, DecimalMode, DecoderConfig, EncoderConfig, Profile, TimePrecision,
+};
 pub use decode::{Decoded, DecodedBatch, Decoder};
 pub use encode::{DEBEZIUM_VERSION, Encoder};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{ContextHeaders, EncodedEvent, EventSink, KeyChange, Record, RecordList};
+pub use event_schema::{EventSchema, Layout, schema_extent};

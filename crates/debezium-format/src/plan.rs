@@ -7,7 +7,8 @@
 use crate::base64_text;
 use crate::columns::Data;
 use crate::decimal;
-use crate::general::{ColumnPlan, Rows, Scratch, read_value};
+use crate::flat::FlatMarks;
+use crate::general::{ColumnPlan, Outcome, Rows, Scratch, read_value};
 use crate::reader::Reader;
 use crate::scan::{integer, plain_text, skip_integer, unsigned};
 use crate::time_text;
@@ -133,6 +134,8 @@ pub(crate) struct Plan {
     /// The leaves of the record that the plan was learnt from, by path, and those found to vary.
     leaves: Vec<(String, Vec<u8>)>,
     varying: BTreeSet<String>,
+    /// There is no envelope: the row is the value, and these columns say the rest.
+    flat: Option<FlatMarks>,
 }
 
 /// A value in a record.
@@ -165,6 +168,7 @@ impl Plan {
                 .map(|leaf| (leaf.path.clone(), value.get(leaf.from..leaf.to).unwrap_or_default().to_vec()))
                 .collect(),
             varying: BTreeSet::new(),
+            flat: None,
         };
         for older in older {
             if !older.same_layout(&plan) {
@@ -213,6 +217,44 @@ impl Plan {
         Some(plan)
     }
 
+    /// Compiles a plan from a record of a row without an envelope.
+    pub fn learn_flat(
+        value: &[u8],
+        payload: usize,
+        schema: &TableSchema,
+        columns: &[ColumnPlan],
+        marks: FlatMarks,
+    ) -> Option<Self> {
+        let mut plan = Self {
+            prefix: value.get(..payload)?.to_vec(),
+            row: Section::default(),
+            tail: Section::default(),
+            absent: Vec::new(),
+            between: Finder::new(BETWEEN),
+            leaves: Vec::new(),
+            varying: BTreeSet::new(),
+            flat: Some(marks),
+        };
+        let mut reader = Reader::new(value, payload);
+        let (mut name, mut scratch) = (Vec::new(), Vec::new());
+        let (mut at, mut first) = (payload, true);
+        let mut present = vec![false; columns.len()];
+        reader.expect(b'{', "").ok()?;
+        while let Some(key) = reader.key(&mut first, &mut name).ok()? {
+            let index = schema.columns.iter().position(|c| c.name.as_bytes() == key)?;
+            *present.get_mut(index)? = true;
+            let column = columns.get(index)?;
+            reader.peek();
+            let from = reader.pos();
+            plan.row.push(value.get(at..from)?, u32::try_from(index).ok()?, column.nullable, Slot::of(column.wire))?;
+            reader.skip(&mut scratch).ok()?;
+            at = reader.pos();
+        }
+        plan.row.push(value.get(at..)?, 0, false, Slot::End)?;
+        plan.absent = (0_u32..).zip(&present).filter(|(_, present)| !**present).map(|(i, _)| i).collect();
+        Some(plan)
+    }
+
     fn same_layout(&self, other: &Self) -> bool {
         self.leaves.len() == other.leaves.len() && self.leaves.iter().zip(&other.leaves).all(|(a, b)| a.0 == b.0)
     }
@@ -229,7 +271,11 @@ impl Plan {
     #[inline]
     pub fn read(&self, value: &[u8], rows: &mut Rows, scratch: &mut Scratch) -> Option<(Op, i64)> {
         let mut run = Run { value, rows, scratch, op: 0, micros: 0 };
-        let rest = value.strip_prefix(self.prefix.as_slice())?.strip_prefix(b"{\"before\":")?;
+        let rest = value.strip_prefix(self.prefix.as_slice())?;
+        if let Some(marks) = &self.flat {
+            return Self::read_flat(run.steps(&self.row, rest)?, &self.absent, run.rows, marks);
+        }
+        let rest = rest.strip_prefix(b"{\"before\":")?;
         let mut deleted = false;
         let rest = if let Some(rest) = rest.strip_prefix(b"null,\"after\":") {
             run.steps(&self.row, rest)?
@@ -252,6 +298,19 @@ impl Plan {
             run.rows.columns.get_mut(index as usize)?.push_null(run.rows.count)?;
         }
         Some((op, run.micros))
+    }
+}
+
+impl Plan {
+    /// The end of a record without an envelope. `None` where the general path has to say what is wrong.
+    fn read_flat(rest: &[u8], absent: &[u32], rows: &mut Rows, marks: &FlatMarks) -> Option<(Op, i64)> {
+        for &index in absent {
+            rows.columns.get_mut(index as usize)?.push_null(rows.count)?;
+        }
+        match marks.outcome(rows) {
+            Ok(Outcome::Event { op, source_ts_us }) if rest.is_empty() => Some((op, source_ts_us)),
+            _ => None,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Instants as text: `io.debezium.time.ZonedTimestamp`, which is Java's `ISO_OFFSET_DATE_TIME` in UTC.
+//! Instants as text: `io.debezium.time.ZonedTimestamp`, which is Java's `ISO_OFFSET_DATE_TIME` in UTC; and days and times of day in
+//! that form.
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -87,24 +88,9 @@ fn digits(text: &[u8]) -> Option<i64> {
     Some(value)
 }
 
-/// Microseconds since the Unix epoch of an ISO date and time with an offset; `None` if it is not one, is no real date, or has more
-/// than microseconds.
-pub(crate) fn parse_instant(text: &[u8]) -> Option<i64> {
-    let (year, rest) = match *text.first()? {
-        sign @ (b'+' | b'-') => {
-            let end = memchr::memchr(b'-', text.get(1..)?)?.checked_add(1)?;
-            let (digits_only, rest) = text.split_at_checked(end)?;
-            let year = digits_only.get(1..).filter(|d| (4..=6).contains(&d.len())).and_then(digits)?;
-            (if sign == b'-' { -year } else { year }, rest)
-        }
-        _ => (digits(text.get(..4)?)?, text.get(4..)?),
-    };
-    let (&[d1, mo1, mo2, d2, da1, da2, t, h1, h2, c1, mi1, mi2, c2, s1, s2], rest) = rest.split_first_chunk::<15>()?;
-    if [d1, d2, t, c1, c2] != *b"--T::" {
-        return None;
-    }
-    let (month, day) = (digits(&[mo1, mo2])?, digits(&[da1, da2])?);
-    let (hour, minute, second) = (digits(&[h1, h2])?, digits(&[mi1, mi2])?, digits(&[s1, s2])?);
+/// Days since 1970-01-01, if there is such a day.
+#[inline(always)]
+fn real_day(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days_in_month = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -112,21 +98,68 @@ pub(crate) fn parse_instant(text: &[u8]) -> Option<i64> {
         2 => 28 + i64::from(leap),
         _ => return None,
     };
-    if !(1..=days_in_month).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+    (1..=days_in_month).contains(&day).then(|| days_of(year, month, day))
+}
+
+/// The year that `text` begins with, signed if it has not four digits, and what follows it.
+#[inline(always)]
+fn year_of(text: &[u8]) -> Option<(i64, &[u8])> {
+    match *text.first()? {
+        sign @ (b'+' | b'-') => {
+            let end = memchr::memchr(b'-', text.get(1..)?)?.checked_add(1)?;
+            let (digits_only, rest) = text.split_at_checked(end)?;
+            let year = digits_only.get(1..).filter(|d| (4..=6).contains(&d.len())).and_then(digits)?;
+            Some((if sign == b'-' { -year } else { year }, rest))
+        }
+        _ => Some((digits(text.get(..4)?)?, text.get(4..)?)),
+    }
+}
+
+/// The microseconds of a fraction of seconds, if there is one, and what follows it.
+#[inline(always)]
+fn fraction_of(rest: &[u8]) -> Option<(i64, &[u8])> {
+    let Some(rest) = rest.strip_prefix(b".") else { return Some((0, rest)) };
+    let count = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (text, zone) = rest.split_at_checked(count)?;
+    let (micros, beyond) = text.split_at_checked(count.min(6))?;
+    if count == 0 || count > 9 || beyond.iter().any(|&b| b != b'0') {
         return None;
     }
-    let (fraction, zone) = match rest.strip_prefix(b".") {
-        Some(rest) => {
-            let count = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-            let (text, zone) = rest.split_at_checked(count)?;
-            let (micros, beyond) = text.split_at_checked(count.min(6))?;
-            if count == 0 || count > 9 || beyond.iter().any(|&b| b != b'0') {
-                return None;
-            }
-            (digits(micros)?.checked_mul(10_i64.pow(6 - micros.len() as u32))?, zone)
-        }
-        None => (0, rest),
-    };
+    Some((digits(micros)?.checked_mul(10_i64.pow(6 - micros.len() as u32))?, zone))
+}
+
+/// Days since 1970-01-01 of `2024-02-29Z` (`io.debezium.time.IsoDate`); `None` if it is no real day, or has another offset.
+pub(crate) fn parse_day(text: &[u8]) -> Option<i32> {
+    let (year, rest) = year_of(text)?;
+    let &[d1, mo1, mo2, d2, da1, da2, b'Z'] = rest else { return None };
+    let days = real_day(year, digits(&[mo1, mo2])?, digits(&[da1, da2])?)?;
+    i32::try_from(days).ok().filter(|_| [d1, d2] == *b"--")
+}
+
+/// Microseconds since midnight of `12:34:56.789Z` (`io.debezium.time.IsoTime`); `None` if it is no time of day, has more than
+/// microseconds, or another offset.
+pub(crate) fn parse_time(text: &[u8]) -> Option<i64> {
+    let (&[h1, h2, b':', mi1, mi2, b':', s1, s2], rest) = text.split_first_chunk::<8>()? else { return None };
+    let (hour, minute, second) = (digits(&[h1, h2])?, digits(&[mi1, mi2])?, digits(&[s1, s2])?);
+    let (fraction, zone) = fraction_of(rest)?;
+    let valid = hour <= 23 && minute <= 59 && second <= 59 && zone == b"Z";
+    valid.then_some((hour * 3600 + minute * 60 + second) * MICROS_PER_SECOND + fraction)
+}
+
+/// Microseconds since the Unix epoch of an ISO date and time with an offset; `None` if it is not one, is no real date, or has more
+/// than microseconds.
+pub(crate) fn parse_instant(text: &[u8]) -> Option<i64> {
+    let (year, rest) = year_of(text)?;
+    let (&[d1, mo1, mo2, d2, da1, da2, t, h1, h2, c1, mi1, mi2, c2, s1, s2], rest) = rest.split_first_chunk::<15>()?;
+    if [d1, d2, t, c1, c2] != *b"--T::" {
+        return None;
+    }
+    let days = real_day(year, digits(&[mo1, mo2])?, digits(&[da1, da2])?)?;
+    let (hour, minute, second) = (digits(&[h1, h2])?, digits(&[mi1, mi2])?, digits(&[s1, s2])?);
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let (fraction, zone) = fraction_of(rest)?;
     let offset = match *zone {
         [b'Z'] => 0,
         [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
@@ -138,7 +171,7 @@ pub(crate) fn parse_instant(text: &[u8]) -> Option<i64> {
         }
         _ => return None,
     };
-    let seconds = days_of(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - offset;
+    let seconds = days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - offset;
     i64::try_from(i128::from(seconds) * i128::from(MICROS_PER_SECOND) + i128::from(fraction)).ok()
 }
 
@@ -204,5 +237,38 @@ mod tests {
         }
         assert_eq!(parse_instant(b"1970-01-01T02:00:00+02:00"), Some(0));
         assert_eq!(parse_instant(b"1970-01-01T00:00:00.000000000Z"), Some(0));
+    }
+
+    #[test]
+    fn days_and_times_of_day_are_read_in_utc_and_exactly() {
+        for (text, days) in [
+            ("1970-01-01Z", Some(0)),
+            ("2024-02-29Z", Some(19_782)),
+            ("9999-12-31Z", Some(2_932_896)),
+            ("-0001-12-31Z", Some(-719_529)),
+            ("2023-02-29Z", None),
+            ("2024-02-29", None),
+            ("2024-02-29+02:00", None),
+            ("2024-02-29T00:00:00Z", None),
+            ("2024/02/29Z", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_day(text.as_bytes()), days, "{text}");
+        }
+        for (text, micros) in [
+            ("00:00:00Z", Some(0)),
+            ("12:34:56.789012Z", Some(45_296_789_012)),
+            ("23:59:59.999999000Z", Some(86_399_999_999)),
+            ("23:59:59.9999999Z", None),
+            ("24:00:00Z", None),
+            ("12:60:00Z", None),
+            ("12:34:56", None),
+            ("12:34:56+01:00", None),
+            ("12:34Z", None),
+            ("-01:00:00Z", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_time(text.as_bytes()), micros, "{text}");
+        }
     }
 }

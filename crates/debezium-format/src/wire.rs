@@ -1,6 +1,6 @@
 //! How a column's values look in an event: decided once per column from its logical type, the modes and the connector.
 
-use crate::config::{BigintUnsigned, Connector, DecimalMode, Profile};
+use crate::config::{BigintUnsigned, BinaryMode, Connector, DecimalMode, Profile, TimePrecision};
 use cdc_core::{Column, LogicalType};
 
 /// The form of one column's values. Each belongs to exactly one Arrow type, [`LogicalType::arrow_type`].
@@ -14,6 +14,8 @@ pub(crate) enum Wire {
     Int64 { min: i64, max: i64 },
     /// Days, in a `Date32` column.
     Days,
+    /// An ISO day, in a `Date32` column.
+    DayText,
     /// `BIGINT UNSIGNED` as a wrapping signed number, in a `Decimal128(20, 0)` column.
     WrappedU64,
     /// `BIGINT UNSIGNED` as base64 of a number, in a `Decimal128(20, 0)` column.
@@ -38,11 +40,19 @@ pub(crate) enum Wire {
     Text,
     /// Base64.
     Bytes,
+    /// Base64 with `-` and `_`, in a `Binary` column.
+    UrlBase64,
+    /// Hexadecimal digits, in a `Binary` column.
+    Hex,
     /// Milliseconds, in a microsecond column.
     Millis,
     /// Microseconds, in a microsecond column without a zone.
     Micros,
-    /// ISO text, in a microsecond column in UTC.
+    /// Nanoseconds, in a microsecond column.
+    Nanos,
+    /// An ISO time of day, in a column of microseconds.
+    TimeText,
+    /// ISO text, in a microsecond column; in UTC if the column has a zone.
     Instant,
     /// An object of well-known binary and spatial reference system; a point has x and y as well.
     Geometry { point: bool },
@@ -90,11 +100,30 @@ impl Wire {
             | LogicalType::Set { .. }
             | LogicalType::Json
             | LogicalType::Inet { .. } => Self::Text,
-            LogicalType::Binary => Self::Bytes,
-            LogicalType::Date => Self::Days,
-            LogicalType::Time { .. } => Self::Int64 { min: i64::MIN, max: i64::MAX },
-            LogicalType::Timestamp { fraction } if fraction <= 3 => Self::Millis,
-            LogicalType::Timestamp { .. } => Self::Micros,
+            LogicalType::Binary => match profile.binary {
+                // The same text, whether Connect makes it of bytes or Debezium itself.
+                BinaryMode::Bytes | BinaryMode::Base64 => Self::Bytes,
+                BinaryMode::Base64UrlSafe => Self::UrlBase64,
+                BinaryMode::Hex => Self::Hex,
+            },
+            LogicalType::Date => match profile.time {
+                TimePrecision::IsoString => Self::DayText,
+                _ => Self::Days,
+            },
+            LogicalType::Time { fraction } => match profile.time {
+                TimePrecision::Connect => Self::Millis,
+                TimePrecision::Adaptive if fraction <= 3 => Self::Millis,
+                TimePrecision::IsoString => Self::TimeText,
+                TimePrecision::Nanoseconds => Self::Nanos,
+                _ => Self::Int64 { min: i64::MIN, max: i64::MAX },
+            },
+            LogicalType::Timestamp { fraction } => match profile.time {
+                TimePrecision::Connect => Self::Millis,
+                TimePrecision::IsoString => Self::Instant,
+                TimePrecision::Nanoseconds => Self::Nanos,
+                TimePrecision::AdaptiveTimeMicroseconds | TimePrecision::Adaptive if fraction <= 3 => Self::Millis,
+                _ => Self::Micros,
+            },
             LogicalType::TimestampTz { .. } => Self::Instant,
             LogicalType::Year => Self::Int32 { min: i32::MIN, max: i32::MAX },
             LogicalType::Geometry { point } => Self::Geometry { point },

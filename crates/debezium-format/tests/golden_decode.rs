@@ -76,7 +76,7 @@ fn check(scenario: &str, connector: Connector, profile: Profile, schemas: &HashM
     seen
 }
 
-fn schemas_by_topic(scenario: &str) -> HashMap<String, Arc<TableSchema>> {
+pub fn schemas_by_topic(scenario: &str) -> HashMap<String, Arc<TableSchema>> {
     let mut schemas = HashMap::new();
     for event in load(scenario).iter().filter(|e| e.value.is_some()) {
         schemas.entry(event.topic.clone()).or_insert_with(|| schema_of(event));

@@ -3,6 +3,9 @@
 
 mod connect;
 mod defaults;
+mod embedded;
+mod embedded_hostile;
+mod embedded_rows;
 mod golden;
 mod golden_decode;
 mod golden_encode;

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Pieces that mean something to a JSON reader or to this one.
-const PIECES: &[&str] = &[
+pub const PIECES: &[&str] = &[
     "\"",
     "\\",
     "{",
