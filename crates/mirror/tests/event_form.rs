@@ -32,7 +32,7 @@ async fn events_change_their_form_between_two_starts_and_the_tables_stay_equal()
         assert_eq!(stop(sink).await.stopped().count(), 0);
         f.assert_equal().await;
         // Two that end and begin with the same form are one version: one schema and three changes of the form.
-        f.sql(&["ALTER TABLE t ADD COLUMN note VARCHAR(10) DEFAULT 'x'", "INSERT INTO t (id) VALUES (2)"]).await;
+        f.sql(&["ALTER TABLE t ADD COLUMN note VARCHAR(10)", "INSERT INTO t (id) VALUES (2)"]).await;
         f.once().await;
         f.assert_equal().await;
     })
@@ -105,6 +105,8 @@ async fn who_takes_the_lines_slowly_makes_the_source_wait_and_loses_nothing() {
             (ids.len() >= 60).then_some(())
         })
         .await;
+        // The first may have been read as rows of the table, which keep no order.
+        ids.sort_unstable();
         assert_eq!(ids, (0..60).collect::<Vec<i64>>());
     })
     .await;

@@ -140,11 +140,11 @@ async fn records_that_retention_has_removed_before_they_were_applied_stop_their_
         table_with_rows(&mut f).await;
         let mut config = f.config();
         let LogKind::Kafka { cluster, .. } = &mut config.log.kind else { panic!("the log is on Kafka") };
-        for (name, value) in [("retention.ms", "1"), ("segment.ms", "1"), ("file.delete.delay.ms", "0")] {
+        // The table has its first rows before any of them goes.
+        for (name, value) in [("retention.ms", "20000"), ("segment.ms", "1"), ("file.delete.delay.ms", "0")] {
             cluster.topic_settings.insert(name.to_owned(), value.to_owned());
         }
         let topic = format!("{}.{}.t", config.source.topic_prefix, f.database);
-        // The table has its first rows before any of them goes.
         let mirror = start(config.clone()).await;
         caught_up(&mirror).await;
         stop(mirror).await;
