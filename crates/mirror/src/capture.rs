@@ -39,6 +39,8 @@ pub(crate) struct Captured {
     pub(crate) events: u64,
     /// Tables that the source stopped.
     pub(crate) stops: Vec<TableStop>,
+    /// Where others write: when the newest look at the log's ends began.
+    pub(crate) looked: Option<Instant>,
 }
 
 /// The writing side of one source. There is one per log and topic prefix: a second one fences the first.

@@ -11,8 +11,9 @@ use commit_coordinator::MirrorTable;
 use iceberg_writer::Catalog;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// How often it is looked where the topics end.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -33,6 +34,7 @@ pub(crate) struct ForeignTopics {
     captured: watch::Sender<Captured>,
     /// Topics of tables that are followed, or were refused.
     begun: BTreeSet<String>,
+    look_now: Arc<Notify>,
 }
 
 /// True if there are such topics with records in them. A source of ours makes its progress topic before any other.
@@ -63,6 +65,7 @@ impl ForeignTopics {
         (prefix, topics): (&str, Option<Topics>),
         events: EventFormat,
         sink: &str,
+        look_now: Arc<Notify>,
     ) -> Result<(Self, ProgressFollower, watch::Receiver<Captured>)> {
         let follower = ProgressFollower::told();
         let mut this = Self {
@@ -75,6 +78,7 @@ impl ForeignTopics {
             follower: follower.clone(),
             captured: watch::Sender::default(),
             begun: BTreeSet::new(),
+            look_now,
         };
         tracing::warn!(
             prefix,
@@ -92,6 +96,7 @@ impl ForeignTopics {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.look_now.notified() => {}
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             }
             let search = searched.elapsed() >= TOPICS_EVERY;
@@ -129,7 +134,12 @@ impl ForeignTopics {
                 Err(e) if e.is_log_away() => return Err(e),
                 Err(e) => {
                     tracing::error!(%table, error = %e, "table stopped");
-                    let stop = TableStop { table, reason: StopReason::UnsupportedType, message: e.to_string(), position: SourcePosition::default() };
+                    let stop = TableStop {
+                        table,
+                        reason: StopReason::UnsupportedType,
+                        message: e.to_string(),
+                        position: SourcePosition::default(),
+                    };
                     self.captured.send_modify(|captured| captured.stops.push(stop));
                 }
             }
@@ -152,6 +162,7 @@ impl ForeignTopics {
 
     /// Where the topics end now.
     async fn look(&self) -> Result<()> {
+        let looked = Some(Instant::now());
         let topics = self.captured.borrow().topics.clone();
         let mut ends = Vec::with_capacity(topics.len());
         for topic in topics.into_values() {
@@ -163,12 +174,9 @@ impl ForeignTopics {
             }
             ends.push((topic, next));
         }
-        self.captured.send_if_modified(|captured| {
-            let mut moved = false;
-            for (topic, next) in ends {
-                moved |= captured.next_offsets.insert(topic, next) != Some(next);
-            }
-            moved
+        self.captured.send_modify(|captured| {
+            captured.next_offsets.extend(ends);
+            captured.looked = looked;
         });
         Ok(())
     }

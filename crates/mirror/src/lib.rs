@@ -30,8 +30,8 @@ pub use config::{
 pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE, check, discover};
 pub use debezium_format::{BigintUnsigned, Converter, DecimalMode, Profile};
 pub use error::{BoxError, Error, ErrorKind, Result};
-pub use iceberg_writer::CatalogAddress;
 pub use event_lines::EventLines;
+pub use iceberg_writer::CatalogAddress;
 pub use log_view::{LogPartition, LogRange, LogTopic, LogView};
 pub use metrics::metrics;
 pub use mirror::Mirror;

@@ -8,7 +8,8 @@ use crate::sink::ProgressFollower;
 use change_log::ChangeLog;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// How often it is looked where the log ends, at most.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -20,10 +21,12 @@ pub(crate) struct LogTail {
     captured: watch::Sender<Captured>,
     /// Those whose tables are written; `None` is all.
     topics: Option<Topics>,
+    look_now: Arc<Notify>,
 }
 
 impl LogTail {
-    /// Reads the progress topic; returns also who follows it, and what the tail is followed by.
+    /// Reads the progress topic; returns also who follows it, and what the tail is followed by. Whoever notifies `look_now` has it look at
+    /// once.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] if none has.
@@ -31,6 +34,7 @@ impl LogTail {
         log: Arc<dyn ChangeLog>,
         topic: String,
         topics: Option<Topics>,
+        look_now: Arc<Notify>,
     ) -> Result<(Self, ProgressFollower, watch::Receiver<Captured>)> {
         if log.topic(&topic).await?.is_none() {
             return Err(Error::new(
@@ -43,7 +47,8 @@ impl LogTail {
         let mut state = ProgressState::default();
         state.advance(log.as_ref(), &topic).await?;
         let follower = ProgressFollower::new(Arc::clone(&log), topic, state);
-        let tail = Self { log, follower: follower.clone(), captured: watch::Sender::new(Captured::default()), topics };
+        let captured = watch::Sender::new(Captured::default());
+        let tail = Self { log, follower: follower.clone(), captured, topics, look_now };
         tail.look().await?;
         let captured = tail.captured.subscribe();
         Ok((tail, follower, captured))
@@ -54,8 +59,10 @@ impl LogTail {
         let mut seen = self.follower.now().read_to;
         loop {
             let more = async {
-                self.follower.wait_beyond(seen).await?;
-                self.follower.advance().await?;
+                tokio::select! {
+                    more = self.follower.wait_beyond(seen) => more?,
+                    () = self.look_now.notified() => {}
+                }
                 self.look().await
             };
             let looked = tokio::select! {
@@ -69,14 +76,17 @@ impl LogTail {
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.look_now.notified() => self.look_now.notify_one(),
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             }
         }
     }
 
     async fn look(&self) -> Result<()> {
+        let looked = Some(Instant::now());
+        self.follower.advance().await?;
         let state = self.follower.now();
-        let mut seen = Captured { position: state.position.clone(), ..Captured::default() };
+        let mut seen = Captured { position: state.position.clone(), looked, ..Captured::default() };
         for (id, table) in state.tables.iter() {
             let topic = table.topic();
             if !topic.is_none_or(|topic| self.topics.as_ref().is_none_or(|topics| topics.contains(topic))) {

@@ -10,15 +10,16 @@ use crate::sink::ProgressFollower;
 use crate::source_half::SourceHalf;
 use crate::status::{MirrorStatus, StatusFile, TablePhase, TableStatus};
 use crate::supervisor::Supervisor;
-use cdc_core::TopicRouter;
+use cdc_core::{TableId, TopicRouter};
 use change_log::{ChangeLog, LocalLog, LocalLogConfig, MemoryLog};
 use iceberg_writer::{Catalog, CatalogConfig};
 use mysql_source::MysqlSourceConfig;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, watch};
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// How often the server is asked whether a table that was dropped is there again.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(500);
@@ -51,6 +52,9 @@ pub struct Mirror {
     stop: watch::Sender<bool>,
     ended: watch::Receiver<Option<End>>,
     task: JoinHandle<()>,
+    captured: watch::Receiver<Captured>,
+    /// Has a sink half look where the log ends.
+    look_now: Arc<Notify>,
 }
 
 /// Why a mirror ended by itself.
@@ -78,6 +82,7 @@ impl Mirror {
         let progress_topic = router.progress_topic();
         let halves = config.halves;
         let capture_stop = watch::channel(false).0;
+        let look_now = Arc::new(Notify::new());
         let (capturing, follower, captured) = if let Some(source_config) = source_config.clone() {
             let mut half = SourceHalf::new(source_config, router, config.events, Arc::clone(&log));
             let captured = half.captured();
@@ -93,7 +98,7 @@ impl Mirror {
                 }
             }
         } else {
-            match follow_log(&config, &log, &catalog, progress_topic, capture_stop.subscribe()).await {
+            match follow_log(&config, &log, &catalog, progress_topic, (capture_stop.subscribe(), Arc::clone(&look_now))).await {
                 Ok(following) => following,
                 Err(e) => {
                     catalog.close().await;
@@ -110,7 +115,7 @@ impl Mirror {
             log,
             catalog,
             follower,
-            captured,
+            captured: captured.clone(),
             tables: BTreeMap::new(),
             compactions: Arc::new(Semaphore::new(1)),
             stopping,
@@ -124,7 +129,7 @@ impl Mirror {
             let result = supervisor.run(capturing).await;
             end.send_replace(Some(End(result.err().map(|e| (e.kind(), e.to_string())))));
         });
-        Ok(Self { source: source_config, halves, first_rows, status: status_seen, stop, ended, task })
+        Ok(Self { source: source_config, halves, first_rows, status: status_seen, stop, ended, task, captured, look_now })
     }
 
     /// The state now.
@@ -147,14 +152,11 @@ impl Mirror {
     /// Those that end the mirror, and those of asking the server.
     pub async fn caught_up(&self) -> Result<()> {
         let Some(source) = &self.source else {
-            let mut status = self.watch();
-            status.mark_unchanged();
-            tokio::select! {
-                changed = status.changed() => if changed.is_err() { return self.ended().await },
+            let goal = tokio::select! {
+                goal = self.log_ends() => goal,
                 ended = self.ended() => return ended,
-            }
-            let goal = status.borrow().tables.clone();
-            return self.applied(status, goal).await;
+            };
+            return self.applied(self.watch(), goal).await;
         };
         let position = mysql_source::current_position(source).await?;
         // Without a snapshot a table is not known before its first change.
@@ -183,6 +185,29 @@ impl Mirror {
             if dropped {
                 let there = tables_there(source).await?;
                 expected.retain(|name| there.contains(name));
+            }
+        }
+    }
+
+    /// What each table has once it has all that the log holds now; waits for a log that is away.
+    async fn log_ends(&self) -> BTreeMap<String, TableStatus> {
+        let asked = Instant::now();
+        let mut captured = self.captured.clone();
+        loop {
+            self.look_now.notify_one();
+            let looked = captured.wait_for(|c| c.looked.is_some_and(|looked| looked >= asked));
+            match tokio::time::timeout(LOOK_AGAIN_EVERY, looked).await {
+                Ok(Ok(seen)) => {
+                    let goal = |(id, topic): (&TableId, &String)| {
+                        let (log_end, log_barrier) = (seen.next_offsets.get(topic).copied(), seen.barriers.get(id).copied());
+                        let (log_end, log_barrier) = (log_end.unwrap_or(0), log_barrier.unwrap_or(0));
+                        (id.to_string(), TableStatus { log_end, log_barrier, ..TableStatus::default() })
+                    };
+                    return seen.topics.iter().map(goal).collect();
+                }
+                // It has ended, and says why.
+                Ok(Err(_)) => std::future::pending().await,
+                Err(_) => {}
             }
         }
     }
@@ -239,7 +264,7 @@ async fn follow_log(
     log: &Arc<dyn ChangeLog>,
     catalog: &Catalog,
     progress_topic: String,
-    stop: watch::Receiver<bool>,
+    (stop, look_now): (watch::Receiver<bool>, Arc<Notify>),
 ) -> Result<(JoinHandle<Result<()>>, ProgressFollower, watch::Receiver<Captured>)> {
     let (prefix, topics) = (&config.source.topic_prefix, config.sink.topics.clone());
     let mut warned: Option<Instant> = None;
@@ -251,7 +276,8 @@ async fn follow_log(
         }
         if foreign {
             let (tail, follower, captured) =
-                ForeignTopics::open(Arc::clone(log), catalog.clone(), (prefix, topics), config.events, &config.sink.id).await?;
+                ForeignTopics::open(Arc::clone(log), catalog.clone(), (prefix, topics), config.events, &config.sink.id, look_now)
+                    .await?;
             return Ok((tokio::spawn(tail.run(stop)), follower, captured));
         }
         if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
@@ -260,7 +286,7 @@ async fn follow_log(
         }
         tokio::time::sleep(LOOK_AGAIN_EVERY).await;
     }
-    let (tail, follower, captured) = LogTail::open(Arc::clone(log), progress_topic, topics).await?;
+    let (tail, follower, captured) = LogTail::open(Arc::clone(log), progress_topic, topics, look_now).await?;
     Ok((tokio::spawn(tail.run(stop)), follower, captured))
 }
 

@@ -101,7 +101,9 @@ async fn who_takes_the_lines_slowly_makes_the_source_wait_and_loses_nothing() {
             let mut bytes = Vec::new();
             within("an event", events.next(&mut bytes)).await.unwrap();
             let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-            ids.extend(lines.map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()["key"]["id"].as_i64().unwrap()));
+            ids.extend(
+                lines.map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()["key"]["id"].as_i64().unwrap()),
+            );
             (ids.len() >= 60).then_some(())
         })
         .await;

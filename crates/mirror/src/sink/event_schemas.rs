@@ -8,7 +8,7 @@ use crate::progress_topic::ProgressState;
 use cdc_core::{Barrier, BarrierKind, OffsetVector, SchemaVersion, TableId, TableSchema};
 use change_log::{ChangeLog, RecordRef, Records};
 use commit_coordinator::Checkpoint;
-use debezium_format::{Converter, EventSchema, Layout};
+use debezium_format::{Converter, EventSchema};
 use iceberg_writer::{NESTED_IDS_FROM, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,7 +85,10 @@ impl EventSchemas {
         if let Some(checkpoint) = checkpoint.filter(|c| c.generation > 0) {
             return Err(refused(
                 topic,
-                &format!("the table was fed by a source that keeps its progress (snapshot {}), and the log has that no more", checkpoint.generation),
+                &format!(
+                    "the table was fed by a source that keeps its progress (snapshot {}), and the log has that no more",
+                    checkpoint.generation
+                ),
                 "start that source again, or drop the table and let it be made anew",
             ));
         }
@@ -164,7 +167,8 @@ impl EventSchemas {
             }
             let at = record.offset;
             let read = parsed(&self.topic, record.key, value).map_err(|e| {
-                Error::new(e.kind(), format!("{e}\n  (the record at offset {at} of {}, partition {partition})", self.topic)).with_source(e)
+                Error::new(e.kind(), format!("{e}\n  (the record at offset {at} of {}, partition {partition})", self.topic))
+                    .with_source(e)
             })?;
             let read = Arc::new(read);
             seen.schema = Arc::clone(&read);

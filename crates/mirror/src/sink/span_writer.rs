@@ -92,12 +92,14 @@ impl IcebergSpanWriter {
                 Some(found) => {
                     let events = found.of_version(version).await;
                     let events = events.ok_or_else(|| self.refuse(place, &format!("no event of version {version} was seen")))?;
-                    self.tombstones_delete = events.layout() == Layout::Flat && events.columns().iter().all(|c| c.name != DELETED);
+                    self.tombstones_delete =
+                        events.layout() == Layout::Flat && events.columns().iter().all(|c| c.name != DELETED);
                     Decoder::for_events(schema.clone(), &events)
                 }
                 None => {
                     let events = self.events.or_recorded(&known.format).map_err(|unknown| {
-                        let what = format!("its events are written with {unknown}, which this version cannot read: use a newer one");
+                        let what =
+                            format!("its events are written with {unknown}, which this version cannot read: use a newer one");
                         self.refuse(place, &what)
                     })?;
                     Decoder::new(schema.clone(), DecoderConfig::new(events.converter, events.profile))
