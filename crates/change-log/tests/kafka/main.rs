@@ -5,4 +5,5 @@
 mod cluster;
 mod conformance;
 mod limits;
+mod reading;
 mod security;
