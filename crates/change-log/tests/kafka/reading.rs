@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use change_log::{Append, ChangeLog, ErrorKind, HeaderSet, RecordsBuilder, TopicSpec, Transaction};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// Less than the time after which a wait that hears nothing asks by itself.
@@ -53,4 +53,43 @@ async fn whoever_waits_on_a_topic_that_is_made_anew_is_told_and_whoever_comes_th
         others.create_topic(&topic, TopicSpec::new()).await.unwrap();
         log.topic(&topic).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_is_not_gone_because_it_was_not_found_for_a_moment() {
+    let cluster = Cluster::start("shared", &[]);
+    let (log, others) = (cluster.log().await, cluster.log().await);
+    let topic = name("moment");
+    log.create_topic(&topic, TopicSpec::new()).await.unwrap();
+    let mut short = 0;
+    for _ in 0..20 {
+        let asking = {
+            let (log, topic) = (log.clone(), topic.clone());
+            let before = log.topic(&topic).await.unwrap().unwrap();
+            tokio::spawn(async move {
+                let deadline = Instant::now() + PATIENCE;
+                while Instant::now() < deadline {
+                    match log.topic(&topic).await.unwrap() {
+                        Some(now) if now.id == before.id => {}
+                        other => return other,
+                    }
+                }
+                panic!("the topic was never made anew");
+            })
+        };
+        let began = Instant::now();
+        others.delete_topic(&topic).await.unwrap();
+        let anew = others.create_topic(&topic, TopicSpec::new()).await.unwrap();
+        let took = began.elapsed();
+        let found = asking.await.unwrap();
+        // On a machine that is very busy it really was away for long.
+        if took < Duration::from_secs(1) {
+            assert_eq!(found, Some(anew));
+            short += 1;
+        }
+        if short == 3 {
+            return;
+        }
+    }
+    assert!(short > 0, "this cluster makes no topic anew within a second");
 }
