@@ -1,7 +1,7 @@
 //! Reading one partition: librdkafka fetches ahead into the partition's queue; a cursor takes what is there, keeps it as blocks until it
 //! is read, and knows where the partition ended last.
 
-use super::client::Reader;
+use super::client::{Reader, kind_of_read};
 use super::native::{Event, Message, PartitionQueue, TAKE};
 use crate::block::{Block, pick};
 use crate::builder::RecordsBuilder;
@@ -139,12 +139,19 @@ impl Cursor {
 
     fn failed(&self, code: Code, next: i64) -> Error {
         let (topic, partition) = (&self.topic, self.partition);
-        match super::client::kind_of(code) {
+        match kind_of_read(code) {
             ErrorKind::UnknownTopic => Error::unknown_topic(topic),
             ErrorKind::OffsetOutOfRange => Error::new(
                 ErrorKind::OffsetOutOfRange,
                 format!(
                     "offset {next} is not in {topic}/{partition} any more: records were removed before they were read, so what was to apply them must be built anew"
+                ),
+            )
+            .at_offset(next),
+            ErrorKind::Corrupt => Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "the broker's bytes of {topic}/{partition} from offset {next} on are not those that were written ({code}): make another replica the leader, and repair the disk of this one"
                 ),
             )
             .at_offset(next),
