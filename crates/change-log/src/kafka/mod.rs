@@ -11,6 +11,7 @@ pub use config::KafkaLogConfig;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{ChangeLog, Fetched, LogIdentity, OffsetRange, Producer, TopicInfo, TopicSpec, check_transactional_id};
+use crate::records::Records;
 use async_trait::async_trait;
 use client::{Context, Reader};
 use cursor::{Cursor, State, assign, unassign};
@@ -31,7 +32,7 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long it is believed what retention comes close to: that is half of the retention away.
 const EXPIRING_FOR: Duration = Duration::from_secs(30);
-/// A wait whose cursor is elsewhere asks the cluster so often.
+/// A wait whose cursor is elsewhere asks the cluster so often, and a read to which nothing comes.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 /// And one that has heard nothing for so long looks whether its topic is still there.
 const STILL_THERE: Duration = Duration::from_secs(20);
@@ -326,7 +327,7 @@ impl ChangeLog for KafkaLog {
     async fn read(&self, topic: &str, partition: i32, from: i64, max_bytes: usize) -> Result<Fetched> {
         let cursor = self.shared.cursor(topic, partition);
         let mut state = cursor.state.lock().await;
-        let deadline = tokio::time::Instant::now() + self.shared.config.request_timeout;
+        let deadline = Instant::now() + self.shared.config.request_timeout;
         loop {
             let filled = cursor.filled.notified();
             tokio::pin!(filled);
@@ -339,7 +340,14 @@ impl ChangeLog for KafkaLog {
                 return Ok(fetched);
             }
             // What is there is on its way, or the word that there is nothing.
-            if tokio::time::timeout_at(deadline, filled).await.is_err() {
+            if tokio::time::timeout(ASK_EVERY, filled).await.is_ok() {
+                continue;
+            }
+            // That word does not come to who is beyond an undecided transaction.
+            if state.is_read_up_to(from) && self.watermarks(topic, partition, true).await?.next <= from {
+                return Ok(Fetched { records: Records::default(), next_offset: from, at_end: true });
+            }
+            if Instant::now() >= deadline {
                 state.displace();
                 let context = self.shared.reader.context();
                 let doing = format!("cannot read {topic}/{partition} at offset {from}");

@@ -2,6 +2,8 @@
 
 use crate::cluster::Cluster;
 use change_log::{Append, ChangeLog, ErrorKind, HeaderSet, RecordsBuilder, TopicSpec, Transaction};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -92,4 +94,40 @@ async fn a_topic_is_not_gone_because_it_was_not_found_for_a_moment() {
         }
     }
     assert!(short > 0, "this cluster makes no topic anew within a second");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_in_the_middle_of_an_undecided_transaction_ends_and_goes_on_when_it_is_decided() {
+    let cluster = Cluster::start("shared", &[]);
+    let log = cluster.log().await;
+    let topic = name("undecided");
+    log.create_topic(&topic, TopicSpec::new()).await.unwrap();
+    let writer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &cluster.bootstrap_servers)
+        .set("transactional.id", &topic)
+        .create()
+        .unwrap();
+    let (writer, of) = tokio::task::spawn_blocking({
+        let topic = topic.clone();
+        move || {
+            writer.init_transactions(PATIENCE).unwrap();
+            writer.begin_transaction().unwrap();
+            for n in 0..3 {
+                writer.send(BaseRecord::to(&topic).partition(0).key("k").payload(&format!("{n}"))).unwrap();
+            }
+            writer.flush(PATIENCE).unwrap();
+            (writer, topic)
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(log.offsets(&of, 0).await.unwrap().next, 3);
+    for from in 0..3 {
+        let fetched = timeout(PATIENCE, log.read(&topic, 0, from, 100)).await.expect("the read ends").unwrap();
+        assert_eq!((fetched.records.len(), fetched.next_offset, fetched.at_end), (0, from, true));
+    }
+    tokio::task::spawn_blocking(move || writer.commit_transaction(PATIENCE).unwrap()).await.unwrap();
+    timeout(PATIENCE, log.wait(&topic, 0, 1)).await.expect("the wait ends").unwrap();
+    let fetched = timeout(PATIENCE, log.read(&topic, 0, 1, 100)).await.expect("the read ends").unwrap();
+    assert_eq!(fetched.records.iter().map(|r| (r.offset, r.value)).collect::<Vec<_>>(), [(1, Some(&b"1"[..])), (2, Some(b"2"))]);
 }
