@@ -38,6 +38,13 @@ impl Context {
         // A wrong password shows on the connections only; the question itself runs into its time limit.
         let kind =
             trouble.as_ref().map(|t| kind_of(t.code)).filter(|kind| *kind == ErrorKind::Denied).unwrap_or_else(|| kind_of(code));
+        if known_kind(code).is_none() {
+            tracing::warn!(
+                code = code as i32,
+                doing,
+                "Kafka answers with an error that this program does not know, and takes for one that passes"
+            );
+        }
         let why = match &trouble {
             Some(trouble) => format!("{code}; the connections say: {}", trouble.reason),
             None => code.to_string(),
@@ -46,7 +53,7 @@ impl Context {
             ErrorKind::Denied => "check the credentials, and what this user may do in the cluster",
             ErrorKind::Unavailable => "check that the servers of bootstrap.servers are up and reached from here",
             ErrorKind::Fenced => "stop this one, and read the progress again before appending",
-            ErrorKind::Invalid => "the cluster refuses it as it is",
+            ErrorKind::Invalid => "change what was asked for, or the cluster's setting that refuses it",
             _ => "look into the cluster's own log",
         };
         Error::new(kind, format!("{doing}: {why}: {next}"))
@@ -62,10 +69,24 @@ impl Context {
     }
 }
 
-/// What a code of Kafka's means for who uses a log.
+/// What a code of Kafka's means for who uses a log. What is not known is taken for a passing trouble: a caller tries again.
 pub(super) fn kind_of(code: Code) -> ErrorKind {
+    known_kind(code).unwrap_or(ErrorKind::Unavailable)
+}
+
+/// What a code of Kafka's means to a reader: there it is also of the bytes that a broker has stored.
+pub(super) fn kind_of_read(code: Code) -> ErrorKind {
     match code {
-        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => ErrorKind::UnknownTopic,
+        Code::BadMessage | Code::BadCompression | Code::InvalidMessage | Code::InvalidMessageSize => ErrorKind::Corrupt,
+        _ => kind_of(code),
+    }
+}
+
+fn known_kind(code: Code) -> Option<ErrorKind> {
+    Some(match code {
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId => {
+            ErrorKind::UnknownTopic
+        }
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => ErrorKind::Fenced,
         Code::OffsetOutOfRange | Code::AutoOffsetReset => ErrorKind::OffsetOutOfRange,
         Code::Authentication
@@ -75,17 +96,70 @@ pub(super) fn kind_of(code: Code) -> ErrorKind {
         | Code::TopicAuthorizationFailed
         | Code::GroupAuthorizationFailed
         | Code::ClusterAuthorizationFailed
-        | Code::TransactionalIdAuthorizationFailed => ErrorKind::Denied,
+        | Code::TransactionalIdAuthorizationFailed
+        | Code::DelegationTokenAuthorizationFailed => ErrorKind::Denied,
         Code::MessageSizeTooLarge
+        | Code::MessageBatchTooLarge
         | Code::InvalidTopic
         | Code::InvalidPartitions
         | Code::InvalidReplicationFactor
+        | Code::InvalidReplicaAssignment
         | Code::InvalidConfig
+        | Code::InvalidRequest
+        | Code::InvalidArgument
+        | Code::InvalidRequiredAcks
+        | Code::InvalidGroupId
+        | Code::InvalidTransactionTimeout
         | Code::PolicyViolation
         | Code::InvalidTimestamp
-        | Code::InvalidRecord => ErrorKind::Invalid,
-        _ => ErrorKind::Unavailable,
-    }
+        | Code::InvalidRecord
+        | Code::UnsupportedVersion
+        | Code::UnsupportedFeature
+        | Code::UnsupportedForMessageFormat
+        | Code::UnsupportedCompressionType
+        | Code::NotImplemented => ErrorKind::Invalid,
+        // All of these pass, or somebody is at work on it.
+        Code::BrokerTransportFailure
+        | Code::BrokerDestroy
+        | Code::DestroyBroker
+        | Code::Resolve
+        | Code::AllBrokersDown
+        | Code::OperationTimedOut
+        | Code::MessageTimedOut
+        | Code::TimedOutQueue
+        | Code::RequestTimedOut
+        | Code::NetworkException
+        | Code::QueueFull
+        | Code::PurgeQueue
+        | Code::PurgeInflight
+        | Code::WaitingForCoordinator
+        | Code::WaitCache
+        | Code::Retry
+        | Code::State
+        | Code::Fatal
+        | Code::LeaderNotAvailable
+        | Code::NotLeaderForPartition
+        | Code::BrokerNotAvailable
+        | Code::ReplicaNotAvailable
+        | Code::FencedLeaderEpoch
+        | Code::UnknownLeaderEpoch
+        | Code::OffsetNotAvailable
+        | Code::NotEnoughReplicas
+        | Code::NotEnoughReplicasAfterAppend
+        | Code::ISRInsufficient
+        | Code::NotController
+        | Code::CoordinatorLoadInProgress
+        | Code::CoordinatorNotAvailable
+        | Code::NotCoordinator
+        | Code::TransactionCoordinatorFenced
+        | Code::ConcurrentTransactions
+        | Code::InvalidProducerIdMapping
+        | Code::UnknownProducerId
+        | Code::OutOfOrderSequenceNumber
+        | Code::KafkaStorageError
+        | Code::ThrottlingQuotaExceeded => ErrorKind::Unavailable,
+        _ => return None,
+    })
 }
 
 impl ClientContext for Context {
@@ -111,3 +185,37 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_never_passes_is_not_one_to_try_again() {
+        for (code, kind) in [
+            (Code::InvalidTransactionTimeout, ErrorKind::Invalid),
+            (Code::UnsupportedVersion, ErrorKind::Invalid),
+            (Code::UnsupportedFeature, ErrorKind::Invalid),
+            (Code::NotImplemented, ErrorKind::Invalid),
+            (Code::InvalidArgument, ErrorKind::Invalid),
+            (Code::TopicAuthorizationFailed, ErrorKind::Denied),
+            (Code::ProducerFenced, ErrorKind::Fenced),
+            (Code::NotEnoughReplicas, ErrorKind::Unavailable),
+            (Code::OperationTimedOut, ErrorKind::Unavailable),
+            // Not known, and so not given up.
+            (Code::GroupIdNotFound, ErrorKind::Unavailable),
+        ] {
+            assert_eq!(kind_of(code), kind, "{code}");
+            assert_eq!(kind_of_read(code), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_those_that_were_written_are_damage_to_who_reads_them() {
+        for code in [Code::BadMessage, Code::BadCompression, Code::InvalidMessage] {
+            assert_eq!(kind_of_read(code), ErrorKind::Corrupt, "{code}");
+            // An answer of another kind that makes no sense is asked for again.
+            assert_eq!(kind_of(code), ErrorKind::Unavailable, "{code}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Reading one partition: librdkafka fetches ahead into the partition's queue; a cursor takes what is there, keeps it as blocks until it
 //! is read, and knows where the partition ended last.
 
-use super::client::Reader;
+use super::client::{Reader, kind_of_read};
 use super::native::{Event, Message, PartitionQueue, TAKE};
 use crate::block::{Block, pick};
 use crate::builder::RecordsBuilder;
@@ -20,19 +20,32 @@ const BLOCK_BYTES: usize = 1 << 20;
 
 /// The reading of one partition, shared by all who read it. They are served best if they read one after the other, from where the last
 /// one stopped; from elsewhere is a seek.
+///
+/// There is one for a partition of this name, whatever topic has the name: librdkafka has one queue for them all, which only the holder of
+/// `state` touches. What belongs to a topic that has gone is told by its generation.
 pub(super) struct Cursor {
     pub(super) topic: String,
     pub(super) partition: i32,
     /// Notified when the queue has something and had nothing.
     pub(super) filled: Arc<Notify>,
-    /// The highest offset that is known to be readable, and so to be waited for: rises only while the topic is the same.
-    pub(super) readable: watch::Sender<i64>,
+    pub(super) known: watch::Sender<Known>,
     pub(super) state: tokio::sync::Mutex<State>,
+}
+
+/// What is known of a partition, to be waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    /// Counts the topics of this name, as far as they were noticed.
+    pub(super) generation: u64,
+    /// The highest offset of this generation that can be read.
+    pub(super) readable: i64,
 }
 
 /// Where a cursor is.
 #[derive(Default)]
 pub(super) struct State {
+    /// The generation of all that follows.
+    generation: u64,
     /// What librdkafka has fetched; none before the first read.
     queue: Option<PartitionQueue>,
     /// The queue goes on at `next`; not so before the first read, and after an error.
@@ -52,14 +65,38 @@ impl Cursor {
             topic: topic.to_owned(),
             partition,
             filled: Arc::default(),
-            readable: watch::Sender::new(-1),
+            known: watch::Sender::new(Known { generation: 0, readable: -1 }),
             state: tokio::sync::Mutex::default(),
         }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.known.borrow().generation
+    }
+
+    /// The topic is gone, or another one has its name: nothing that was known holds any more, and who waits or reads is told.
+    pub(super) fn begin_generation(&self) {
+        self.known.send_modify(|known| *known = Known { generation: known.generation + 1, readable: -1 });
+        self.filled.notify_waiters();
+    }
+
+    /// True if a read from here goes on with what was read or fetched ahead.
+    pub(super) fn is_at(&self, state: &State, from: i64) -> bool {
+        self.is_placed(state) && (state.first_ahead()..=state.next).contains(&from)
+    }
+
+    /// True once it was somewhere in the topic that is there now, and nothing has gone wrong since.
+    pub(super) fn is_placed(&self, state: &State) -> bool {
+        state.placed && state.generation == self.generation()
     }
 
     /// Takes what the queue has, as far as there is room for it. True if that was something.
     pub(super) fn fill(&self, state: &mut State) -> Result<bool> {
         let mut something = false;
+        // What a topic has left behind that is gone is nobody's.
+        if !self.is_placed(state) {
+            return Ok(false);
+        }
         while state.ahead_bytes() < BLOCK_BYTES {
             let Some(queue) = &state.queue else { break };
             let mut filling =
@@ -78,7 +115,13 @@ impl Cursor {
                 state.ahead.push_back(builder.into_block(state.next)?);
             }
             (state.next, state.ended) = (next, ended);
-            self.readable.send_if_modified(|known| std::mem::replace(known, (*known).max(next)) < next);
+            self.known.send_if_modified(|known| {
+                let news = known.generation == state.generation && known.readable < next;
+                if news {
+                    known.readable = next;
+                }
+                news
+            });
             let taken = match taken {
                 Ok(taken) => taken,
                 Err(e) => {
@@ -96,12 +139,19 @@ impl Cursor {
 
     fn failed(&self, code: Code, next: i64) -> Error {
         let (topic, partition) = (&self.topic, self.partition);
-        match super::client::kind_of(code) {
+        match kind_of_read(code) {
             ErrorKind::UnknownTopic => Error::unknown_topic(topic),
             ErrorKind::OffsetOutOfRange => Error::new(
                 ErrorKind::OffsetOutOfRange,
                 format!(
                     "offset {next} is not in {topic}/{partition} any more: records were removed before they were read, so what was to apply them must be built anew"
+                ),
+            )
+            .at_offset(next),
+            ErrorKind::Corrupt => Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "the broker's bytes of {topic}/{partition} from offset {next} on are not those that were written ({code}): make another replica the leader, and repair the disk of this one"
                 ),
             )
             .at_offset(next),
@@ -112,22 +162,12 @@ impl Cursor {
 }
 
 impl State {
-    /// True if a read from here goes on with what was read or fetched ahead.
-    pub(super) fn is_at(&self, from: i64) -> bool {
-        self.placed && (self.first_ahead()..=self.next).contains(&from)
-    }
-
     fn first_ahead(&self) -> i64 {
         self.ahead.front().map_or(self.next, |block| block.base)
     }
 
     fn ahead_bytes(&self) -> usize {
         self.ahead.iter().map(Block::encoded_len).sum()
-    }
-
-    /// True once it was somewhere, and nothing has gone wrong since.
-    pub(super) fn is_placed(&self) -> bool {
-        self.placed
     }
 
     /// True if everything before this offset was read, and nothing behind it was fetched.
@@ -200,30 +240,37 @@ impl Filling {
 }
 
 /// Has the reader fetch the partition no more.
-pub(super) fn unassign(reader: &Reader, cursor: &Cursor) {
+pub(super) fn unassign(reader: &Reader, cursor: &Cursor, state: &mut State) {
+    // With the queue goes the word of what comes into it.
+    *state = State::default();
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition(&cursor.topic, cursor.partition);
     // No error if it is not assigned.
     reader.incremental_unassign(&list).ok();
 }
 
-/// Has the reader fetch the partition from this offset on, and not from where it was.
-pub(super) fn assign(reader: &Arc<Reader>, cursor: &Cursor, state: &mut State, from: i64, headers: bool) -> Result<()> {
+/// Has the reader fetch the partition of this generation from this offset on, and not from where it was.
+pub(super) fn assign(
+    reader: &Arc<Reader>,
+    cursor: &Cursor,
+    state: &mut State,
+    generation: u64,
+    from: i64,
+    headers: bool,
+) -> Result<()> {
     let (topic, partition) = (cursor.topic.as_str(), cursor.partition);
     let wrap = |e| reader.context().wrap(&format!("cannot read {topic}/{partition}"), e).at_partition(topic, partition);
-    let queue = match state.queue.take() {
-        Some(queue) => queue,
-        // Before the first record can come, so that none goes elsewhere.
-        None => PartitionQueue::split(reader, topic, partition, Arc::clone(&cursor.filled))
-            .ok_or_else(|| Error::unknown_topic(topic).at_partition(topic, partition))?,
-    };
-    *state = State { queue: Some(queue), ..State::default() };
     // What was fetched from the old place librdkafka drops.
-    unassign(reader, cursor);
+    unassign(reader, cursor, state);
+    // A partition that nobody was assigned to may have been another one to librdkafka, with another queue. Split off before the first
+    // record can come, so that none goes elsewhere.
+    let queue = PartitionQueue::split(reader, topic, partition, Arc::clone(&cursor.filled))
+        .ok_or_else(|| Error::unknown_topic(topic).at_partition(topic, partition))?;
+    state.queue = Some(queue);
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition(topic, partition);
     list.set_partition_offset(topic, partition, Offset::Offset(from)).map_err(wrap)?;
     reader.incremental_assign(&list).map_err(wrap)?;
-    (state.next, state.headers, state.placed) = (from, headers, true);
+    (state.generation, state.next, state.headers, state.placed) = (generation, from, headers, true);
     Ok(())
 }

@@ -11,6 +11,7 @@ pub use config::KafkaLogConfig;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{ChangeLog, Fetched, LogIdentity, OffsetRange, Producer, TopicInfo, TopicSpec, check_transactional_id};
+use crate::records::Records;
 use async_trait::async_trait;
 use client::{Context, Reader};
 use cursor::{Cursor, State, assign, unassign};
@@ -31,7 +32,7 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long it is believed what retention comes close to: that is half of the retention away.
 const EXPIRING_FOR: Duration = Duration::from_secs(30);
-/// A wait whose cursor is elsewhere asks the cluster so often.
+/// A wait whose cursor is elsewhere asks the cluster so often, and a read to which nothing comes.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 /// And one that has heard nothing for so long looks whether its topic is still there.
 const STILL_THERE: Duration = Duration::from_secs(20);
@@ -90,22 +91,19 @@ impl Shared {
     fn let_go(&self, name: &str) {
         lock(&self.released).retain(|(topic, _), _| topic != name);
         lock(&self.expiring).retain(|(topic, _), _| topic != name);
-        lock(&self.cursors).retain(|(topic, _), cursor| {
-            if topic == name {
-                unassign(&self.reader, cursor);
-                cursor.filled.notify_waiters();
+        let gone: Vec<Arc<Cursor>> = lock(&self.cursors).values().filter(|cursor| cursor.topic == name).map(Arc::clone).collect();
+        for cursor in gone {
+            cursor.begin_generation();
+            // Who holds it sees that its generation is over.
+            if let Ok(mut state) = cursor.state.try_lock() {
+                unassign(&self.reader, &cursor, &mut state);
             }
-            topic != name
-        });
+        }
     }
 
     fn cursor(&self, topic: &str, partition: i32) -> Arc<Cursor> {
         let mut cursors = lock(&self.cursors);
         Arc::clone(cursors.entry((topic.to_owned(), partition)).or_insert_with(|| Arc::new(Cursor::new(topic, partition))))
-    }
-
-    fn is_current(&self, cursor: &Arc<Cursor>) -> bool {
-        lock(&self.cursors).get(&(cursor.topic.clone(), cursor.partition)).is_some_and(|c| Arc::ptr_eq(c, cursor))
     }
 
     /// Tells the consumer group what was released since the last time.
@@ -217,17 +215,18 @@ impl KafkaLog {
 
     /// Brings a cursor to this offset, if it is not there.
     async fn place(&self, cursor: &Cursor, state: &mut State, from: i64) -> Result<()> {
-        if state.is_at(from) {
+        if cursor.is_at(state, from) {
             return Ok(());
         }
         let (topic, partition) = (cursor.topic.as_str(), cursor.partition);
         // A topic of that name that was made anew has offsets of its own.
         self.find_topic(topic).await?.ok_or_else(|| Error::unknown_topic(topic))?;
+        let generation = cursor.generation();
         let range = self.watermarks(topic, partition, false).await?;
         if from < range.first || from > range.next {
             return Err(Error::out_of_range(topic, partition, from, range.first, range.next));
         }
-        assign(&self.shared.reader, cursor, state, from, self.shared.config.read_headers)
+        assign(&self.shared.reader, cursor, state, generation, from, self.shared.config.read_headers)
     }
 
     /// The first record that is younger than half of the retention.
@@ -328,20 +327,27 @@ impl ChangeLog for KafkaLog {
     async fn read(&self, topic: &str, partition: i32, from: i64, max_bytes: usize) -> Result<Fetched> {
         let cursor = self.shared.cursor(topic, partition);
         let mut state = cursor.state.lock().await;
-        self.place(&cursor, &mut state, from).await?;
-        state.pass(from);
-        let deadline = tokio::time::Instant::now() + self.shared.config.request_timeout;
+        let deadline = Instant::now() + self.shared.config.request_timeout;
         loop {
             let filled = cursor.filled.notified();
             tokio::pin!(filled);
             filled.as_mut().enable();
+            self.place(&cursor, &mut state, from).await?;
+            state.pass(from);
             cursor.fill(&mut state)?;
             self.check_stray()?;
             if let Some(fetched) = state.read(from, max_bytes) {
                 return Ok(fetched);
             }
             // What is there is on its way, or the word that there is nothing.
-            if tokio::time::timeout_at(deadline, filled).await.is_err() {
+            if tokio::time::timeout(ASK_EVERY, filled).await.is_ok() {
+                continue;
+            }
+            // That word does not come to who is beyond an undecided transaction.
+            if state.is_read_up_to(from) && self.watermarks(topic, partition, true).await?.next <= from {
+                return Ok(Fetched { records: Records::default(), next_offset: from, at_end: true });
+            }
+            if Instant::now() >= deadline {
                 state.displace();
                 let context = self.shared.reader.context();
                 let doing = format!("cannot read {topic}/{partition} at offset {from}");
@@ -354,10 +360,15 @@ impl ChangeLog for KafkaLog {
 
     async fn wait(&self, topic: &str, partition: i32, beyond: i64) -> Result<()> {
         let cursor = self.shared.cursor(topic, partition);
-        let mut readable = cursor.readable.subscribe();
+        let mut known = cursor.known.subscribe();
+        let generation = known.borrow().generation;
         let mut asked = Instant::now();
         loop {
-            if *readable.borrow_and_update() > beyond {
+            let now = *known.borrow_and_update();
+            if now.generation != generation {
+                return Err(Error::unknown_topic(topic).at_partition(topic, partition));
+            }
+            if now.readable > beyond {
                 return Ok(());
             }
             let filled = cursor.filled.notified();
@@ -365,7 +376,7 @@ impl ChangeLog for KafkaLog {
             filled.as_mut().enable();
             let elsewhere = {
                 let mut state = cursor.state.lock().await;
-                if !state.is_placed() {
+                if !cursor.is_placed(&state) {
                     let range = self.watermarks(topic, partition, false).await?;
                     self.place(&cursor, &mut state, beyond.clamp(range.first, range.next)).await?;
                 }
@@ -378,11 +389,8 @@ impl ChangeLog for KafkaLog {
             let pause = if elsewhere { ASK_EVERY } else { STILL_THERE };
             tokio::select! {
                 () = filled => {}
-                changed = readable.changed() => drop(changed),
+                changed = known.changed() => drop(changed),
                 () = tokio::time::sleep(pause) => {}
-            }
-            if !self.shared.is_current(&cursor) {
-                return Err(Error::unknown_topic(topic).at_partition(topic, partition));
             }
             if asked.elapsed() >= pause {
                 asked = Instant::now();
@@ -401,7 +409,7 @@ impl ChangeLog for KafkaLog {
         if !(0..partitions).contains(&partition) {
             return Err(Error::unknown_partition(topic, partition, usize::try_from(partitions).unwrap_or(0)));
         }
-        if *self.shared.cursor(topic, partition).readable.borrow() < applied {
+        if self.shared.cursor(topic, partition).known.borrow().readable < applied {
             let range = self.watermarks(topic, partition, false).await?;
             if applied > range.next {
                 return Err(Error::out_of_range(topic, partition, applied, range.first, range.next));

@@ -114,6 +114,25 @@ impl KafkaProducer {
         Ok(Self { log, id: id.to_owned(), inner: Arc::new(Mutex::new(inner)) })
     }
 
+    /// The partitions that a transaction names, with the ends of those where nothing goes. They are asked before it begins, so that an
+    /// error of theirs means that nothing of it was kept.
+    async fn ends_before(&self, transaction: &Transaction) -> Result<Vec<(String, i32, i64)>> {
+        let mut ends: Vec<(String, i32, i64)> = Vec::new();
+        for Append { topic, partition, .. } in &transaction.appends {
+            if ends.iter().any(|end| end.0 == *topic && end.1 == *partition) {
+                continue;
+            }
+            let mut parts = transaction.appends.iter().filter(|a| a.topic == *topic && a.partition == *partition);
+            // Where something goes the end is known once it has gone.
+            let end = match parts.all(|a| a.records.is_empty()) {
+                true => self.log.watermarks(topic, *partition, false).await?.next,
+                false => 0,
+            };
+            ends.push((topic.clone(), *partition, end));
+        }
+        Ok(ends)
+    }
+
     /// Refuses what the cluster would refuse in the middle of the transaction, or after it.
     async fn check(&self, transaction: &Transaction) -> Result<()> {
         for append in &transaction.appends {
@@ -157,27 +176,18 @@ fn shown(key: Option<&[u8]>) -> String {
 impl Producer for KafkaProducer {
     async fn append(&mut self, transaction: Transaction) -> Result<Appended> {
         self.check(&transaction).await?;
-        let mut ends: Vec<(String, i32, i64)> = Vec::new();
-        for append in &transaction.appends {
-            if !ends.iter().any(|(topic, partition, _)| *topic == append.topic && *partition == append.partition) {
-                ends.push((append.topic.clone(), append.partition, -1));
-            }
-        }
+        let ends = self.ends_before(&transaction).await?;
         let (inner, log, id) = (Arc::clone(&self.inner), self.log.clone(), self.id.clone());
         let appended = self.log.blocking(move || {
             let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
             inner.append(&log, &id, &transaction, ends)
         });
-        let mut ends = appended.await??;
-        for (topic, partition, next) in ends.iter_mut().filter(|end| end.2 < 0) {
-            *next = self.log.watermarks(topic, *partition, false).await?.next;
-        }
-        Ok(Appended { next_offsets: ends })
+        Ok(Appended { next_offsets: appended.await?? })
     }
 }
 
 impl Inner {
-    /// All of it, or an error and nothing; blocks. Returns where the partitions are afterwards, or -1 where nothing went.
+    /// All of it, or an error and nothing; blocks. Returns where the partitions are afterwards; `ends` has it for those where nothing goes.
     fn append(
         &mut self,
         log: &KafkaLog,
@@ -264,7 +274,7 @@ impl Inner {
         }
     }
 
-    /// Looks whether all records are where they should be.
+    /// Looks whether all records are where they should be, and where the partitions that they went to are now.
     fn delivered(&self, log: &KafkaLog, transaction: &Transaction, ends: &mut [(String, i32, i64)]) -> Result<()> {
         let reports = self.producer.context().take();
         for (topic, partition, end) in ends.iter_mut() {

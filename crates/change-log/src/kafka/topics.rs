@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 const SETTINGS_FOR: Duration = Duration::from_secs(60);
 /// How often it is looked whether a change of topics has come to all brokers.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// A topic that was there is gone once it is not found for so long: brokers hear of topics one after the other, and any of them answers.
+const GONE_AFTER: Duration = Duration::from_secs(2);
+/// How often it is looked for meanwhile.
+const LOOK_FOR_EVERY: Duration = Duration::from_millis(100);
 
 /// A topic, and the settings that matter here.
 #[derive(Debug, Clone)]
@@ -51,12 +55,19 @@ impl KafkaLog {
         if check_topic(name, TopicSpec::new()).is_err() {
             return Ok(None);
         }
-        match self.describe(vec![name.to_owned()]).await?.pop() {
-            Some(described) => Ok(self.with_settings(vec![described]).await?.pop()),
-            None => {
-                self.shared.forget(name);
-                Ok(None)
+        let mut gone_at = None;
+        loop {
+            let described = self.describe(vec![name.to_owned()]).await?;
+            if let Some(topic) = self.with_settings(described).await?.pop() {
+                return Ok(Some(topic));
             }
+            let known = self.shared.topics().contains_key(name);
+            let gone_at = *gone_at.get_or_insert_with(|| Instant::now() + GONE_AFTER);
+            if !known || Instant::now() >= gone_at {
+                self.shared.forget(name);
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_FOR_EVERY).await;
         }
     }
 
@@ -77,7 +88,7 @@ impl KafkaLog {
         self.with_settings(described).await
     }
 
-    /// Adds the settings, for those whose are not known yet.
+    /// Adds the settings, for those whose are not known yet. A topic that is not there any more is left out.
     async fn with_settings(&self, described: Vec<Described>) -> Result<Vec<Topic>> {
         let known = |d: &Described| {
             let topic = self.shared.topics().get(&d.name).cloned();
@@ -93,12 +104,15 @@ impl KafkaLog {
             let answers = self.shared.admin.describe_configs(&asked, &options).await.map_err(|e| context.wrap(doing, e))?;
             let mut found = Vec::with_capacity(answers.len());
             for (d, answer) in missing.iter().zip(answers) {
-                let settings = answer.map_err(|code| context.failure(doing, code).at_topic(&d.name))?;
-                found.push(Topic::new(d, &settings));
+                found.push(match answer {
+                    Ok(settings) => Some(Topic::new(d, &settings)),
+                    Err(Code::UnknownTopicOrPartition) => None,
+                    Err(code) => return Err(context.failure(doing, code).at_topic(&d.name)),
+                });
             }
             let mut found = found.into_iter();
             for slot in out.iter_mut().filter(|slot| slot.is_none()) {
-                *slot = found.next();
+                *slot = found.next().flatten();
             }
         }
         let mut topics = Vec::with_capacity(out.len());

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod appending;
 mod cluster;
 mod conformance;
 mod limits;
+mod reading;
 mod security;

@@ -1,0 +1,34 @@
+//! Appending when something is in the way.
+
+use crate::cluster::Cluster;
+use change_log::{Append, ChangeLog, ErrorKind, HeaderSet, Records, RecordsBuilder, TopicSpec, Transaction};
+
+fn records(value: &[u8]) -> Records {
+    let mut records = RecordsBuilder::new();
+    records.push(Some(b"k"), Some(value), HeaderSet::NONE, 7).unwrap();
+    records.finish()
+}
+
+fn name(what: &str) -> String {
+    format!("appending.{what}.{}", uuid::Uuid::new_v4())
+}
+
+#[tokio::test]
+async fn an_append_that_names_a_topic_that_has_gone_keeps_nothing_even_if_nothing_goes_there() {
+    let cluster = Cluster::start("shared", &[]);
+    let (log, others) = (cluster.log().await, cluster.log().await);
+    let (topic, gone) = (name("kept"), name("gone"));
+    for topic in [&topic, &gone] {
+        log.create_topic(topic, TopicSpec::new()).await.unwrap();
+    }
+    let mut producer = log.producer(&topic).await.unwrap();
+    let both =
+        |beside: Records| Transaction { appends: vec![Append::new(&topic, 0, records(b"v")), Append::new(&gone, 0, beside)] };
+    // The log has seen both, and believes that they are there.
+    producer.append(both(Records::default())).await.unwrap();
+    others.delete_topic(&gone).await.unwrap();
+    let e = producer.append(both(Records::default())).await.unwrap_err();
+    assert_eq!((e.kind(), e.topic()), (ErrorKind::UnknownTopic, Some(gone.as_str())), "{e}");
+    let next = producer.append(Transaction { appends: vec![Append::new(&topic, 0, Records::default())] }).await.unwrap();
+    assert_eq!(next.next_offsets, [(topic.clone(), 0, 2)], "the record and the marker of the first append");
+}
