@@ -24,7 +24,7 @@ demo-kafka: rust ## the same through a real Kafka of three brokers: cdc-source a
 	@dev/demo --kafka
 
 demo-trino: rust ## the same, its tables read by a real Trino, which joins them with the live MySQL in one statement
-	@dev/demo --trino --check
+	@dev/demo --trino --install
 	cargo build --release --locked -p lakehouse -p cdc-source -p iceberg-sink
 	@dev/demo --trino
 

@@ -24,3 +24,12 @@ need_memory() {
     available=$(available_memory)
     [ "$available" -ge "$1" ] || die 3 "$2 needs $1 MB of memory, and $available MB can be had" "$3"
 }
+
+# need_room FOLDER MB WHAT: stops if the disk of FOLDER has less room.
+need_room() {
+    local room
+    mkdir -p "$1"
+    room=$(($(df --output=avail -k "$1" | tail -n 1) / 1024))
+    [ "$room" -ge "$2" ] || die 3 "$3 needs $2 MB of room in $1, and there are $room MB" \
+        "make room, or name a folder on another disk: export LAKEHOUSE_CACHE=DIR"
+}
