@@ -6,7 +6,7 @@ CARGO_TARGET_DIR ?= $(LAKEHOUSE_CACHE)/target
 export LAKEHOUSE_CACHE CARGO_TARGET_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-kafka test bench lint services-up services-down services-status clean rust
+.PHONY: help build demo demo-kafka demo-trino test bench lint services-up services-down services-status clean rust
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,11 @@ demo: rust ## a live MySQL shop mirrored into Iceberg: starts, changes, verifies
 demo-kafka: rust ## the same through a real Kafka of three brokers: cdc-source and iceberg-sink, exactly once
 	cargo build --release --locked -p lakehouse -p cdc-source -p iceberg-sink
 	@dev/demo --kafka
+
+demo-trino: rust ## the same, its tables read by a real Trino, which joins them with the live MySQL in one statement
+	@dev/demo --trino --install
+	cargo build --release --locked -p lakehouse -p cdc-source -p iceberg-sink
+	@dev/demo --trino
 
 test: rust ## set up what the tests need and run all of them
 	@dev/test

@@ -1,10 +1,11 @@
-"""Runs statements on a Trino server over its REST protocol and prints the rows, tab-separated.
+"""Runs statements on a Trino server over its REST protocol and prints the rows, tab-separated or as a table.
 
-    trino_sql.py --server URL [--user NAME] [--password-env NAME] [--ca FILE] [--catalog C] [--schema S] [--header] SQL...
+    trino_sql.py --server URL [--user NAME] [--password-env NAME] [--ca FILE] [--catalog C] [--schema S] [--header] [--table] SQL...
 
 Without SQL, statements are read from the standard input, each ended by ";" at the end of a line. They share a session: USE
 and SET SESSION hold for those that follow. NULL is \\N; tab, newline and backslash are \\t, \\n and \\\\; arrays, maps and
-rows are JSON. Exit codes: 0 done, 2 usage, 3 the server refuses, 130 interrupted (the query is cancelled).
+rows are JSON. With --table the rows of a statement are held until its end, then printed in aligned columns, under their
+names, numbers to the right, NULL as NULL. Exit codes: 0 done, 2 usage, 3 the server refuses, 130 interrupted (the query is cancelled).
 """
 
 import argparse
@@ -14,6 +15,7 @@ import os
 import ssl
 import sys
 import time
+import unicodedata
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -77,7 +79,7 @@ class Session:
                     raise Refused(describe(page["error"], page["id"]))
                 if page.get("columns") and not named:
                     named = True
-                    on_columns([column["name"] for column in page["columns"]])
+                    on_columns(page["columns"])
                 for row in page.get("data") or []:
                     on_row(row)
                 following = page.get("nextUri")
@@ -104,6 +106,38 @@ def text(value):
     return json.dumps(value, ensure_ascii=False).translate(ESCAPES) if not isinstance(value, (int, float)) else json.dumps(value)
 
 
+NUMBERS = {"tinyint", "smallint", "integer", "bigint", "real", "double", "decimal"}
+
+
+class Table:
+    """The rows of one statement, held until all are there, because a column is as wide as its widest value."""
+
+    def __init__(self):
+        self.lines = []
+        self.right = []
+
+    def columns(self, columns):
+        self.lines.append([text(column["name"]) for column in columns])
+        self.right = [column["type"].split("(")[0] in NUMBERS for column in columns]
+
+    def row(self, row):
+        self.lines.append(["NULL" if value is None else text(value) for value in row])
+
+    def print(self):
+        widths = [max(map(width, cells)) for cells in zip(*self.lines)]
+        for line in self.lines:
+            cells = []
+            for cell, wide, right in zip(line, widths, self.right):
+                pad = " " * (wide - width(cell))
+                cells.append(pad + cell if right else cell + pad)
+            sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def width(cell):
+    """The columns that a text takes on a terminal: East Asian characters take two, marks that combine with others none."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in cell)
+
+
 def statements(lines):
     """Statements of a text; each ends with a line that ends with ";"."""
     collected = []
@@ -118,7 +152,7 @@ def statements(lines):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="dev/trino sql NAME", description="Runs statements and prints the rows, tab-separated.")
+    parser = argparse.ArgumentParser(prog="dev/trino sql NAME", description="Runs statements and prints the rows, tab-separated or as a table.")
     parser.add_argument("--server", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--user", default="admin")
     parser.add_argument("--password-env", help="the environment variable that holds the password")
@@ -126,6 +160,7 @@ def main():
     parser.add_argument("--catalog")
     parser.add_argument("--schema")
     parser.add_argument("--header", action="store_true", help="names of the columns first")
+    parser.add_argument("--table", action="store_true", help="aligned columns, with their names")
     parser.add_argument("sql", nargs="*")
     given = parser.parse_args()
     password = os.environ.get(given.password_env) if given.password_env else None
@@ -134,11 +169,20 @@ def main():
     def line(values):
         sys.stdout.write("\t".join(map(text, values)) + "\n")
 
+    def names(columns):
+        if given.header:
+            line([column["name"] for column in columns])
+
     try:
         for statement in given.sql or statements(sys.stdin):
             statement = statement.strip().rstrip(";")  # Trino takes one statement, without its end
             if statement:
-                session.run(statement, line if given.header else lambda names: None, line)
+                if given.table:
+                    table = Table()
+                    session.run(statement, table.columns, table.row)
+                    table.print()
+                else:
+                    session.run(statement, names, line)
         sys.stdout.flush()
     except Refused as error:
         sys.stdout.flush()
