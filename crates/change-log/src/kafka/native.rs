@@ -7,9 +7,11 @@
 
 #![allow(unsafe_code, reason = "C calls; each block says why it holds")]
 
-use super::client::Reader;
+use super::client::{Context, Reader};
 use crate::error::Result;
 use rdkafka::bindings as c;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafka;
@@ -157,6 +159,42 @@ impl Drop for PartitionQueue {
     }
 }
 
+/// Takes what a client that answers to nobody's poll has to say, and gives it to its context: it would be kept for ever. Never waits.
+pub(super) fn hear(client: &Client<Context>) {
+    // SAFETY: the client is alive for the call; the queue and each event are destroyed once, and what an event hands out is used before.
+    unsafe {
+        let queue = c::rd_kafka_queue_get_main(client.native_ptr());
+        loop {
+            let event = c::rd_kafka_queue_poll(queue, 0);
+            if event.is_null() {
+                break;
+            }
+            let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+            // Zero: it is a line of the log, and so is an error of a client that has not asked for errors.
+            if c::rd_kafka_event_log(event, &raw mut facility, &raw mut text, &raw mut level) == 0 {
+                let (facility, text) = (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy());
+                client.context().log(log_level(level), facility.trim(), text.trim());
+            }
+            c::rd_kafka_event_destroy(event);
+        }
+        c::rd_kafka_queue_destroy(queue);
+    }
+}
+
+/// By syslog's numbers.
+fn log_level(level: i32) -> RDKafkaLogLevel {
+    match level {
+        0 => RDKafkaLogLevel::Emerg,
+        1 => RDKafkaLogLevel::Alert,
+        2 => RDKafkaLogLevel::Critical,
+        3 => RDKafkaLogLevel::Error,
+        4 => RDKafkaLogLevel::Warning,
+        5 => RDKafkaLogLevel::Notice,
+        6 => RDKafkaLogLevel::Info,
+        _ => RDKafkaLogLevel::Debug,
+    }
+}
+
 /// A topic as `DescribeTopics` tells of it.
 pub(super) struct Described {
     pub(super) name: String,
@@ -170,10 +208,11 @@ pub(super) struct Described {
 /// Asks the cluster for these topics. Blocks for as long as `timeout`. A topic that is not there is left out; a topic that
 /// cannot be described is the error.
 pub(super) fn describe_topics(
-    client: *mut RDKafka,
+    client: &Client<Context>,
     names: &[String],
     timeout: Duration,
 ) -> std::result::Result<Vec<Described>, RDKafkaErrorCode> {
+    let client = client.native_ptr();
     let names: Vec<CString> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);

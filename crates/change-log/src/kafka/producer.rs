@@ -2,6 +2,7 @@
 
 use super::KafkaLog;
 use super::client::{Context, kind_of};
+use super::clients::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Append, Appended, Producer, Transaction};
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The bytes that Kafka adds to a record, at most, besides those of its headers.
@@ -25,12 +26,14 @@ type Transactional = BaseProducer<Reports>;
 
 /// Appends under one transactional id.
 pub(super) struct KafkaProducer {
+    /// Ended by the thread that serves the log's clients, which has it too: that blocks. So it goes before `log`.
+    inner: Arc<Mutex<Inner>>,
     log: KafkaLog,
     id: String,
-    inner: Arc<Mutex<Inner>>,
 }
 
-struct Inner {
+/// What appends, on a thread that may block.
+pub(super) struct Inner {
     producer: Transactional,
     /// When its transaction began, and how long it may take.
     began: Instant,
@@ -72,7 +75,7 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, part: usize) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = lock(&self.parts);
         let Some(delivered) = parts.get_mut(part) else { return };
         match result {
             Ok(message) => {
@@ -87,11 +90,11 @@ impl ProducerContext for Reports {
 
 impl Reports {
     fn begin(&self, parts: usize) {
-        *self.parts.lock().unwrap_or_else(PoisonError::into_inner) = vec![Delivered::NONE; parts];
+        *lock(&self.parts) = vec![Delivered::NONE; parts];
     }
 
     fn take(&self) -> Vec<Delivered> {
-        std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.parts))
     }
 }
 
@@ -101,17 +104,17 @@ impl KafkaProducer {
         let config = log.shared.config.producer(id);
         let timeout = log.shared.config.request_timeout.max(log.shared.config.transaction_timeout);
         let doing = format!("cannot take over as the producer {id}");
+        let (clients, allowed) = (Arc::clone(&log.shared.clients), log.shared.config.transaction_timeout);
         let opened = log.blocking(move || {
             let reports = Reports::default();
             let producer =
                 Transactional::from_config_and_context(&config, reports.clone()).map_err(|e| reports.context.wrap(&doing, e))?;
             producer.init_transactions(timeout).map_err(|e| reports.context.wrap(&doing, e))?;
-            Ok::<_, Error>(producer)
+            let inner = Arc::new(Mutex::new(Inner { producer, began: Instant::now(), allowed, broken: None }));
+            clients.add_producer(Arc::clone(&inner));
+            Ok::<_, Error>(inner)
         });
-        let producer = opened.await??;
-        let allowed = log.shared.config.transaction_timeout;
-        let inner = Inner { producer, began: Instant::now(), allowed, broken: None };
-        Ok(Self { log, id: id.to_owned(), inner: Arc::new(Mutex::new(inner)) })
+        Ok(Self { inner: opened.await??, log, id: id.to_owned() })
     }
 
     /// The partitions that a transaction names, with the ends of those where nothing goes. They are asked before it begins, so that an
@@ -179,7 +182,7 @@ impl Producer for KafkaProducer {
         let ends = self.ends_before(&transaction).await?;
         let (inner, log, id) = (Arc::clone(&self.inner), self.log.clone(), self.id.clone());
         let appended = self.log.blocking(move || {
-            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inner = lock(&inner);
             inner.append(&log, &id, &transaction, ends)
         });
         Ok(Appended { next_offsets: appended.await?? })
@@ -187,6 +190,11 @@ impl Producer for KafkaProducer {
 }
 
 impl Inner {
+    /// Hears what the client says of itself while nothing is appended.
+    pub(super) fn serve(&self) {
+        self.producer.poll(Duration::from_millis(1));
+    }
+
     /// All of it, or an error and nothing; blocks. Returns where the partitions are afterwards; `ends` has it for those where nothing goes.
     fn append(
         &mut self,
@@ -303,7 +311,7 @@ impl Inner {
             let (first, next) = if first < 0 || last < first {
                 // A broker that was asked twice does not say again where the records are.
                 let timeout = log.shared.config.request_timeout;
-                let asked = log.shared.admin.inner().fetch_watermarks(topic, partition, timeout);
+                let asked = log.shared.clients.admin.inner().fetch_watermarks(topic, partition, timeout);
                 let (_, next) = asked.map_err(|e| {
                     let doing = format!("cannot ask for the end of {topic}/{partition}");
                     self.producer.context().context.wrap(&doing, e).at_partition(topic, partition)

@@ -36,8 +36,10 @@ impl KafkaLog {
         let shared = self.shared.clone();
         let timeout = shared.config.request_timeout;
         let asked = names.join(", ");
-        let answer = self.blocking(move || describe_topics(shared.admin.inner().native_ptr(), &names, timeout)).await?;
-        answer.map_err(|code| self.shared.admin.inner().context().failure(&format!("cannot ask the cluster for {asked}"), code))
+        let answer = self.blocking(move || describe_topics(shared.clients.admin.inner(), &names, timeout)).await?;
+        answer.map_err(|code| {
+            self.shared.clients.admin.inner().context().failure(&format!("cannot ask the cluster for {asked}"), code)
+        })
     }
 
     /// The topic with its settings; asked for if they are not known or no longer believed.
@@ -74,9 +76,9 @@ impl KafkaLog {
     pub(super) async fn all_topics(&self) -> Result<Vec<Topic>> {
         let shared = self.shared.clone();
         let timeout = shared.config.request_timeout;
-        let metadata = self.blocking(move || shared.admin.inner().fetch_metadata(None, timeout)).await?;
+        let metadata = self.blocking(move || shared.clients.admin.inner().fetch_metadata(None, timeout)).await?;
         let metadata =
-            metadata.map_err(|e| self.shared.admin.inner().context().wrap("cannot ask the cluster for its topics", e))?;
+            metadata.map_err(|e| self.shared.clients.admin.inner().context().wrap("cannot ask the cluster for its topics", e))?;
         let own = |name: &&str| !matches!(*name, "__consumer_offsets" | "__transaction_state" | "__share_group_state");
         let mut names: Vec<String> = metadata.topics().iter().map(|t| t.name()).filter(own).map(str::to_owned).collect();
         names.sort_unstable();
@@ -99,9 +101,10 @@ impl KafkaLog {
         if !missing.is_empty() {
             let asked: Vec<ResourceSpecifier<'_>> = missing.iter().map(|d| ResourceSpecifier::Topic(&d.name)).collect();
             let options = AdminOptions::new().request_timeout(Some(self.shared.config.request_timeout));
-            let context = self.shared.admin.inner().context();
+            let context = self.shared.clients.admin.inner().context();
             let doing = "cannot ask the cluster for the settings of topics";
-            let answers = self.shared.admin.describe_configs(&asked, &options).await.map_err(|e| context.wrap(doing, e))?;
+            let answers =
+                self.shared.clients.admin.describe_configs(&asked, &options).await.map_err(|e| context.wrap(doing, e))?;
             let mut found = Vec::with_capacity(answers.len());
             for (d, answer) in missing.iter().zip(answers) {
                 found.push(match answer {
@@ -144,10 +147,15 @@ impl KafkaLog {
         }
         let options =
             AdminOptions::new().request_timeout(Some(config.request_timeout)).operation_timeout(Some(config.request_timeout));
-        let context = self.shared.admin.inner().context();
+        let context = self.shared.clients.admin.inner().context();
         let doing = format!("cannot create the topic {name}");
-        let made =
-            self.shared.admin.create_topics([&topic], &options).await.map_err(|e| context.wrap(&doing, e).at_topic(name))?;
+        let made = self
+            .shared
+            .clients
+            .admin
+            .create_topics([&topic], &options)
+            .await
+            .map_err(|e| context.wrap(&doing, e).at_topic(name))?;
         for result in made {
             match result {
                 // Somebody was faster; what is there is looked at below.
@@ -177,10 +185,15 @@ impl KafkaLog {
         let there = self.find_topic(name).await?.ok_or_else(|| Error::unknown_topic(name))?;
         let timeout = self.shared.config.request_timeout;
         let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
-        let context = self.shared.admin.inner().context();
+        let context = self.shared.clients.admin.inner().context();
         let doing = format!("cannot delete the topic {name}");
-        let deleted =
-            self.shared.admin.delete_topics(&[name], &options).await.map_err(|e| context.wrap(&doing, e).at_topic(name))?;
+        let deleted = self
+            .shared
+            .clients
+            .admin
+            .delete_topics(&[name], &options)
+            .await
+            .map_err(|e| context.wrap(&doing, e).at_topic(name))?;
         for result in deleted {
             result.map_err(|(_, code)| match code {
                 Code::UnknownTopicOrPartition => Error::unknown_topic(name),
