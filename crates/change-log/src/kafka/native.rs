@@ -203,6 +203,8 @@ pub(super) struct Described {
     pub(super) partitions: i32,
     /// All partitions have a leader.
     pub(super) led: bool,
+    /// The copies of the partition that has fewest.
+    pub(super) replicas: usize,
 }
 
 /// Asks the cluster for these topics. Blocks for as long as `timeout`. A topic that is not there is left out; a topic that
@@ -268,12 +270,18 @@ unsafe fn read_described(event: *mut c::rd_kafka_event_t) -> std::result::Result
                 let leader = c::rd_kafka_TopicPartitionInfo_leader(*infos.add(p));
                 !leader.is_null() && c::rd_kafka_Node_id(leader) >= 0
             });
+            let replicas = |p| {
+                let mut count = 0;
+                c::rd_kafka_TopicPartitionInfo_replicas(*infos.add(p), &raw mut count);
+                count
+            };
             let id = c::rd_kafka_Uuid_base64str(c::rd_kafka_TopicDescription_topic_id(topic));
             out.push(Described {
                 name: CStr::from_ptr(c::rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned(),
                 id: CStr::from_ptr(id).to_string_lossy().into_owned(),
                 partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
                 led,
+                replicas: (0..partitions).map(replicas).min().unwrap_or(0),
             });
         }
         Ok(out)

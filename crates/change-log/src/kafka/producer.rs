@@ -145,7 +145,7 @@ impl KafkaProducer {
                 return Err(Error::unknown_partition(&append.topic, append.partition, partitions));
             }
             for record in &append.records {
-                if topic.info.compacted && record.key.is_none() {
+                if topic.needs_keys && record.key.is_none() {
                     return Err(Error::keyless(&append.topic).at_partition(&append.topic, append.partition));
                 }
                 let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();

@@ -1,7 +1,7 @@
 //! Appending when something is in the way.
 
 use crate::cluster::Cluster;
-use change_log::{Append, ChangeLog, ErrorKind, HeaderSet, Records, RecordsBuilder, TopicSpec, Transaction};
+use change_log::{Append, ChangeLog, ErrorKind, HeaderSet, KafkaLog, Records, RecordsBuilder, TopicSpec, Transaction};
 
 fn records(value: &[u8]) -> Records {
     let mut records = RecordsBuilder::new();
@@ -31,4 +31,20 @@ async fn an_append_that_names_a_topic_that_has_gone_keeps_nothing_even_if_nothin
     assert_eq!((e.kind(), e.topic()), (ErrorKind::UnknownTopic, Some(gone.as_str())), "{e}");
     let next = producer.append(Transaction { appends: vec![Append::new(&topic, 0, Records::default())] }).await.unwrap();
     assert_eq!(next.next_offsets, [(topic.clone(), 0, 2)], "the record and the marker of the first append");
+}
+
+#[tokio::test]
+async fn a_topic_that_must_keep_its_newest_records_for_ever_may_not_go_by_age() {
+    let cluster = Cluster::start("shared", &[]);
+    let topic = name("policy");
+    let mut config = cluster.config();
+    config.topic_settings.insert("cleanup.policy".to_owned(), "compact,delete".to_owned());
+    let operator = KafkaLog::open(config).await.unwrap();
+    // As someone made it who lets all topics go by age.
+    let made = operator.create_topic(&topic, TopicSpec::new()).await.unwrap();
+    assert!(!made.compacted);
+    let log = cluster.log().await;
+    let e = log.create_topic(&topic, TopicSpec::compacted()).await.unwrap_err();
+    assert_eq!((e.kind(), e.topic()), (ErrorKind::Invalid, Some(topic.as_str())));
+    assert!(e.to_string().contains(&format!("--entity-name {topic} --alter --add-config cleanup.policy=compact")), "{e}");
 }
