@@ -33,6 +33,11 @@ impl Context {
         trouble.filter(|trouble| trouble.at.elapsed() < EXPLAINS_FOR)
     }
 
+    /// True if something went wrong on a connection since then.
+    pub(super) fn had_trouble_since(&self, then: Instant) -> bool {
+        lock(&self.trouble).as_ref().is_some_and(|trouble| trouble.at >= then)
+    }
+
     /// The error of this code while `doing` something, with what the connections said.
     pub(super) fn failure(&self, doing: &str, code: Code) -> Error {
         let trouble = self.trouble().filter(|_| kind_of(code) == ErrorKind::Unavailable);

@@ -132,7 +132,7 @@ impl KafkaLog {
     async fn watermarks(&self, topic: &str, partition: i32, committed: bool) -> Result<OffsetRange> {
         if partition < 0 {
             let partitions = self.known_topic(topic).await?.info.partitions;
-            return Err(Error::unknown_partition(topic, partition, usize::try_from(partitions).unwrap_or(0)));
+            return Err(Error::unknown_partition(topic, partition, partitions));
         }
         let timeout = self.shared.config.request_timeout;
         let deadline = Instant::now() + timeout;
@@ -156,7 +156,7 @@ impl KafkaLog {
             if error.kind() == ErrorKind::UnknownTopic {
                 let partitions = self.find_topic(topic).await?.ok_or_else(|| Error::unknown_topic(topic))?.info.partitions;
                 if partition >= partitions {
-                    return Err(Error::unknown_partition(topic, partition, usize::try_from(partitions).unwrap_or(0)));
+                    return Err(Error::unknown_partition(topic, partition, partitions));
                 }
             }
             // Its leader is elsewhere now, or not known yet: the brokers hear of it one after the other.
@@ -337,7 +337,7 @@ impl ChangeLog for KafkaLog {
     async fn release(&self, topic: &str, partition: i32, applied: i64) -> Result<()> {
         let partitions = self.known_topic(topic).await?.info.partitions;
         if !(0..partitions).contains(&partition) {
-            return Err(Error::unknown_partition(topic, partition, usize::try_from(partitions).unwrap_or(0)));
+            return Err(Error::unknown_partition(topic, partition, partitions));
         }
         if self.shared.clients.cursor(topic, partition).known.borrow().readable < applied {
             let range = self.watermarks(topic, partition, false).await?;

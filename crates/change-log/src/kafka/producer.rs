@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The bytes that Kafka adds to a record, at most, besides those of its headers.
 const RECORD_OVERHEAD: usize = 128;
@@ -35,8 +35,10 @@ pub(super) struct KafkaProducer {
 /// What appends, on a thread that may block.
 pub(super) struct Inner {
     producer: Transactional,
-    /// When its transaction began, and how long it may take.
+    /// When its transaction began, by the clock that stands still while the machine sleeps and by the one that does not, and how long it
+    /// may take.
     began: Instant,
+    began_at: SystemTime,
     allowed: Duration,
     /// Why it cannot append any more.
     broken: Option<(ErrorKind, String)>,
@@ -110,7 +112,13 @@ impl KafkaProducer {
             let producer =
                 Transactional::from_config_and_context(&config, reports.clone()).map_err(|e| reports.context.wrap(&doing, e))?;
             producer.init_transactions(timeout).map_err(|e| reports.context.wrap(&doing, e))?;
-            let inner = Arc::new(Mutex::new(Inner { producer, began: Instant::now(), allowed, broken: None }));
+            let inner = Arc::new(Mutex::new(Inner {
+                producer,
+                began: Instant::now(),
+                began_at: SystemTime::now(),
+                allowed,
+                broken: None,
+            }));
             clients.add_producer(Arc::clone(&inner));
             Ok::<_, Error>(inner)
         });
@@ -141,8 +149,7 @@ impl KafkaProducer {
         for append in &transaction.appends {
             let topic = self.log.known_topic(&append.topic).await?;
             if !(0..topic.info.partitions).contains(&append.partition) {
-                let partitions = usize::try_from(topic.info.partitions).unwrap_or(0);
-                return Err(Error::unknown_partition(&append.topic, append.partition, partitions));
+                return Err(Error::unknown_partition(&append.topic, append.partition, topic.info.partitions));
             }
             for record in &append.records {
                 if topic.needs_keys && record.key.is_none() {
@@ -209,7 +216,7 @@ impl Inner {
         if transaction.appends.iter().all(|a| a.records.is_empty()) {
             return Ok(ends);
         }
-        self.began = Instant::now();
+        (self.began, self.began_at) = (Instant::now(), SystemTime::now());
         let deadline = self.began + self.allowed;
         self.producer.context().begin(transaction.appends.len());
         if let Err(e) = self.producer.begin_transaction() {
@@ -257,6 +264,9 @@ impl Inner {
                             next = again;
                             self.producer.poll(Duration::from_millis(10));
                         }
+                        Err((e @ KafkaError::MessageProduction(Code::QueueFull), _)) => {
+                            return Err(self.out_of_time(transaction, e));
+                        }
                         Err((e, _)) => {
                             let doing = format!("cannot append to {topic}/{partition}");
                             return Err(self.producer.context().context.wrap(&doing, e).at_partition(topic, *partition));
@@ -274,12 +284,27 @@ impl Inner {
             match self.producer.flush(FLUSH_EVERY) {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::Flush(Code::OperationTimedOut)) if Instant::now() < deadline => {}
-                Err(e) => {
-                    let doing = "the brokers do not take the records within transaction.timeout.ms";
-                    return Err(self.producer.context().context.wrap(doing, e));
-                }
+                Err(e) => return Err(self.out_of_time(transaction, e)),
             }
         }
+    }
+
+    /// The records did not get to the brokers in time.
+    fn out_of_time(&self, transaction: &Transaction, e: KafkaError) -> Error {
+        let context = &self.producer.context().context;
+        let seconds = self.allowed.as_secs_f64();
+        if context.had_trouble_since(self.began) {
+            return context.wrap(&format!("the brokers did not take the records within {seconds} s (transaction.timeout.ms)"), e);
+        }
+        let records: usize = transaction.appends.iter().map(|a| a.records.len()).sum();
+        let bytes: usize = transaction.appends.iter().map(|a| a.records.bytes()).sum();
+        Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "the brokers did not take the {records} records ({bytes} bytes) of a transaction within {seconds} s, and the connections are not at fault: raise transaction.timeout.ms, or have smaller transactions (transaction.max.bytes)"
+            ),
+        )
+        .with_source(e)
     }
 
     /// Looks whether all records are where they should be, and where the partitions that they went to are now.
@@ -291,6 +316,11 @@ impl Inner {
             let records: usize = parts().map(|(a, _)| a.records.len()).sum();
             let expected = parts().find_map(|(a, _)| a.first_offset);
             if let Some(code) = parts().find_map(|(_, d)| d.failed) {
+                if code == Code::MessageTimedOut {
+                    return Err(self
+                        .out_of_time(transaction, KafkaError::MessageProduction(code))
+                        .at_partition(topic, partition));
+                }
                 let doing = format!("cannot append to {topic}/{partition}");
                 return Err(self.producer.context().context.failure(&doing, code).at_partition(topic, partition));
             }
@@ -303,7 +333,9 @@ impl Inner {
             if delivered != records {
                 return Err(Error::new(
                     ErrorKind::Unavailable,
-                    format!("of {records} records for {topic}/{partition} the brokers have confirmed {delivered}"),
+                    format!(
+                        "of {records} records for {topic}/{partition} the brokers have confirmed {delivered}, and nothing was kept: append them again"
+                    ),
                 )
                 .at_partition(topic, partition));
             }
@@ -363,10 +395,11 @@ impl Inner {
 
     /// The cluster takes no more from it: there is a newer one, or it has ended a transaction that took too long, which looks the same.
     fn fenced(&mut self, id: &str, why: Error) -> Error {
-        if self.began.elapsed() >= self.allowed {
+        let took = self.began.elapsed().max(self.began_at.elapsed().unwrap_or_default());
+        if took >= self.allowed {
             let message = format!(
-                "a transaction of {id} took longer than {} s and was aborted by the cluster: take a new producer",
-                self.allowed.as_secs()
+                "a transaction of {id} took longer than {} s and was aborted by the cluster: take a new producer; if that goes on, raise transaction.timeout.ms, or have smaller transactions (transaction.max.bytes)",
+                self.allowed.as_secs_f64()
             );
             self.broken = Some((ErrorKind::Unavailable, message.clone()));
             return Error::new(ErrorKind::Unavailable, message).with_source(why);
@@ -378,7 +411,11 @@ impl Inner {
 
     /// The outcome is not known, or nothing more can be appended.
     fn give_up(&mut self, id: &str, e: KafkaError) -> Error {
-        let why = self.producer.context().context.wrap("the transaction's outcome is not known", e);
+        let doing = format!(
+            "the outcome of a transaction of {id} is not known (it had {} s, transaction.timeout.ms)",
+            self.allowed.as_secs_f64()
+        );
+        let why = self.producer.context().context.wrap(&doing, e);
         if why.kind() == ErrorKind::Fenced {
             return self.fenced(id, why);
         }

@@ -2,6 +2,7 @@
 
 use crate::cluster::Cluster;
 use change_log::{Append, ChangeLog, ErrorKind, HeaderSet, KafkaLog, Records, RecordsBuilder, TopicSpec, Transaction};
+use std::time::Duration;
 
 fn records(value: &[u8]) -> Records {
     let mut records = RecordsBuilder::new();
@@ -31,6 +32,30 @@ async fn an_append_that_names_a_topic_that_has_gone_keeps_nothing_even_if_nothin
     assert_eq!((e.kind(), e.topic()), (ErrorKind::UnknownTopic, Some(gone.as_str())), "{e}");
     let next = producer.append(Transaction { appends: vec![Append::new(&topic, 0, Records::default())] }).await.unwrap();
     assert_eq!(next.next_offsets, [(topic.clone(), 0, 2)], "the record and the marker of the first append");
+}
+
+#[tokio::test]
+async fn an_append_that_runs_out_of_its_time_names_the_setting() {
+    // Of its own, since it stands still for a while.
+    let cluster = Cluster::start("paused", &[]);
+    let mut config = cluster.config();
+    config.transaction_timeout = Duration::from_secs(1);
+    let log = KafkaLog::open(config).await.unwrap();
+    let topic = name("slow");
+    log.create_topic(&topic, TopicSpec::new()).await.unwrap();
+    let mut producer = log.producer(&topic).await.unwrap();
+    let transaction = |value| Transaction { appends: vec![Append::new(&topic, 0, records(value))] };
+    producer.append(transaction(b"before")).await.unwrap();
+    cluster.act("pause");
+    let failed = producer.append(transaction(b"meanwhile")).await;
+    cluster.act("resume");
+    let e = failed.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unavailable, "{e}");
+    assert!(e.to_string().contains("transaction.timeout.ms"), "{e}");
+    assert!(!e.to_string().contains("bootstrap.servers"), "the servers are there: {e}");
+    // Whoever does not know asks, with a new producer.
+    let mut producer = log.producer(&topic).await.unwrap();
+    producer.append(transaction(b"after")).await.unwrap();
 }
 
 #[tokio::test]
