@@ -2,7 +2,7 @@
 
 use super::KafkaLogConfig;
 use super::client::{Context, Reader};
-use super::cursor::Cursor;
+use super::cursor::{Cursor, unassign};
 use super::native::hear;
 use super::producer;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How often releases go to the consumer group, and the clients are looked after.
 const TICK: Duration = Duration::from_secs(1);
@@ -33,6 +34,12 @@ pub(super) struct Clients {
     committer: Option<Reader>,
     pub(super) cursors: Mutex<HashMap<(String, i32), Arc<Cursor>>>,
     pub(super) released: Mutex<HashMap<(String, i32), i64>>,
+    /// How many partitions may hold what was not read, and how many bytes of it are taken of each.
+    shares: usize,
+    room: usize,
+    /// One for each share: who begins to fetch waits for one, so that not all begin at once.
+    beginning: Semaphore,
+    idle_after: Duration,
     producers: Mutex<Vec<Arc<Mutex<producer::Inner>>>>,
     /// A record came where none should: reads would miss it.
     stray: AtomicBool,
@@ -46,12 +53,17 @@ impl Clients {
             Error::new(ErrorKind::Invalid, format!("the Kafka client cannot be made: {e}: correct its settings")).with_source(e)
         };
         let reader = || Reader::from_config_and_context(&config.reader(), context.clone()).map_err(invalid);
+        let (shares, share) = config.read_ahead();
         let clients = Self {
             admin: AdminClient::from_config_and_context(&config.admin(), context.clone()).map_err(invalid)?,
             reader: Arc::new(reader()?),
             committer: config.group_id.is_some().then(reader).transpose()?,
             cursors: Mutex::default(),
             released: Mutex::default(),
+            shares,
+            room: share / 2,
+            beginning: Semaphore::new(shares),
+            idle_after: config.idle_partition_timeout,
             producers: Mutex::default(),
             stray: AtomicBool::new(false),
         };
@@ -70,7 +82,59 @@ impl Clients {
 
     pub(super) fn cursor(&self, topic: &str, partition: i32) -> Arc<Cursor> {
         let mut cursors = lock(&self.cursors);
-        Arc::clone(cursors.entry((topic.to_owned(), partition)).or_insert_with(|| Arc::new(Cursor::new(topic, partition))))
+        Arc::clone(
+            cursors.entry((topic.to_owned(), partition)).or_insert_with(|| Arc::new(Cursor::new(topic, partition, self.room))),
+        )
+    }
+
+    /// Waits until another partition may be fetched, which is for as long as the permit is held or until something has come.
+    pub(super) async fn begin_to_fetch(&self, deadline: Instant) -> Option<SemaphorePermit<'_>> {
+        tokio::time::timeout_at(deadline.into(), self.beginning.acquire()).await.ok()?.ok()
+    }
+
+    /// Partitions of which something was fetched that nobody has read.
+    pub(super) fn holding(&self) -> usize {
+        lock(&self.cursors).values().filter(|cursor| cursor.holds()).count()
+    }
+
+    /// Where more partitions hold something than may, those that were not read for longest let go of it.
+    pub(super) fn make_room(&self) {
+        if self.holding() <= self.shares {
+            return;
+        }
+        let mut holding: Vec<Arc<Cursor>> =
+            lock(&self.cursors).values().filter(|cursor| cursor.holds()).map(Arc::clone).collect();
+        holding.sort_by_cached_key(|cursor| cursor.used());
+        let mut excess = holding.len().saturating_sub(self.shares);
+        for cursor in holding {
+            if excess == 0 {
+                break;
+            }
+            // One that is being read keeps it.
+            if let Ok(mut state) = cursor.state.try_lock() {
+                unassign(&self.reader, &cursor, &mut state);
+                excess -= 1;
+            }
+        }
+    }
+
+    /// What nobody has read for a while is fetched no more, and what nobody ever will is forgotten.
+    fn look_after_cursors(&self) {
+        let idle: Vec<Arc<Cursor>> =
+            lock(&self.cursors).values().filter(|cursor| cursor.is_idle(self.idle_after)).map(Arc::clone).collect();
+        for cursor in &idle {
+            if let Ok(mut state) = cursor.state.try_lock()
+                && state.is_assigned()
+            {
+                unassign(&self.reader, cursor, &mut state);
+            }
+        }
+        drop(idle);
+        lock(&self.cursors).retain(|_, cursor| {
+            let forgotten = Arc::strong_count(cursor) == 1 && cursor.state.try_lock().is_ok_and(|state| !state.is_assigned());
+            !(forgotten && cursor.is_idle(self.idle_after))
+        });
+        self.make_room();
     }
 
     /// Has a producer served while nothing is appended, and ended when nobody has it any more.
@@ -103,6 +167,7 @@ impl Clients {
                 self.commit_released(CommitMode::Async);
                 hear(self.admin.inner());
                 self.look_after_producers();
+                self.look_after_cursors();
             }
         }
         self.commit_released(CommitMode::Sync);

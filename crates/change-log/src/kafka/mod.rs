@@ -123,6 +123,12 @@ impl KafkaLog {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    /// Partitions of which something was fetched that nobody has read yet: as many as
+    /// [`read_ahead_bytes`](KafkaLogConfig::read_ahead_bytes) has shares, and for a moment more.
+    pub fn partitions_ahead(&self) -> usize {
+        self.shared.clients.holding()
+    }
+
     /// Runs what blocks where it may.
     async fn blocking<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         tokio::task::spawn_blocking(call).await.map_err(ended)
@@ -211,7 +217,8 @@ impl KafkaLog {
 }
 
 fn ended(e: tokio::task::JoinError) -> Error {
-    Error::new(ErrorKind::Other, "a task of the Kafka client has ended without an answer").with_source(e)
+    Error::new(ErrorKind::Other, "a task of the Kafka client has ended without an answer: a fault of ours; start again")
+        .with_source(e)
 }
 
 impl Drop for Shared {
@@ -256,16 +263,24 @@ impl ChangeLog for KafkaLog {
 
     async fn read(&self, topic: &str, partition: i32, from: i64, max_bytes: usize) -> Result<Fetched> {
         let cursor = self.shared.clients.cursor(topic, partition);
+        cursor.touch();
         let mut state = cursor.state.lock().await;
+        let clients = &self.shared.clients;
         let deadline = Instant::now() + self.shared.config.request_timeout;
+        let mut beginning = None;
         loop {
-            let filled = cursor.filled.notified();
+            let filled = cursor.filled.notify.notified();
             tokio::pin!(filled);
             filled.as_mut().enable();
+            if beginning.is_none() && !cursor.is_at(&state, from) {
+                beginning = clients.begin_to_fetch(deadline).await;
+            }
             self.place(&cursor, &mut state, from).await?;
             state.pass(from);
-            cursor.fill(&mut state)?;
-            self.shared.clients.check_stray()?;
+            if cursor.fill(&mut state)? {
+                clients.make_room();
+            }
+            clients.check_stray()?;
             if let Some(fetched) = state.read(from, max_bytes) {
                 return Ok(fetched);
             }
@@ -273,9 +288,13 @@ impl ChangeLog for KafkaLog {
             if tokio::time::timeout(ASK_EVERY, filled).await.is_ok() {
                 continue;
             }
+            beginning = None;
             // That word does not come to who is beyond an undecided transaction.
-            if state.is_read_up_to(from) && self.watermarks(topic, partition, true).await?.next <= from {
-                return Ok(Fetched { records: Records::default(), next_offset: from, at_end: true });
+            if state.is_read_up_to(from) {
+                let decided = self.watermarks(topic, partition, true).await.inspect_err(|_| state.displace())?;
+                if decided.next <= from {
+                    return Ok(Fetched { records: Records::default(), next_offset: from, at_end: true });
+                }
             }
             if Instant::now() >= deadline {
                 state.displace();
@@ -290,6 +309,7 @@ impl ChangeLog for KafkaLog {
 
     async fn wait(&self, topic: &str, partition: i32, beyond: i64) -> Result<()> {
         let cursor = self.shared.clients.cursor(topic, partition);
+        cursor.touch();
         let mut known = cursor.known.subscribe();
         let generation = known.borrow().generation;
         let mut asked = Instant::now();
@@ -299,9 +319,10 @@ impl ChangeLog for KafkaLog {
                 return Err(Error::unknown_topic(topic).at_partition(topic, partition));
             }
             if now.readable > beyond {
+                cursor.touch();
                 return Ok(());
             }
-            let filled = cursor.filled.notified();
+            let filled = cursor.filled.notify.notified();
             tokio::pin!(filled);
             filled.as_mut().enable();
             let elsewhere = {
@@ -311,6 +332,7 @@ impl ChangeLog for KafkaLog {
                     self.place(&cursor, &mut state, beyond.clamp(range.first, range.next)).await?;
                 }
                 if cursor.fill(&mut state)? {
+                    self.shared.clients.make_room();
                     continue;
                 }
                 // Only at its very place does the cursor hear of what comes next: there is no room for more than what it has ahead.

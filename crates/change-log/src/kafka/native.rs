@@ -18,6 +18,7 @@ use rdkafka::types::RDKafka;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -85,12 +86,21 @@ unsafe fn bytes<'a>(at: *const c_void, len: usize) -> Option<&'a [u8]> {
     (!at.is_null()).then(|| unsafe { std::slice::from_raw_parts(at.cast::<u8>(), len) })
 }
 
+/// What a queue tells of itself.
+#[derive(Debug, Default)]
+pub(super) struct Filled {
+    /// Notified whenever it was empty and is no more.
+    pub(super) notify: Notify,
+    /// Something has come since this was taken back.
+    pub(super) holds: AtomicBool,
+}
+
 /// The queue of one partition that a [`Reader`] is assigned to: split off its main queue, so that each partition is read at its own
 /// pace.
 pub(super) struct PartitionQueue {
     queue: NonNull<c::rd_kafka_queue_t>,
     /// What the callback is given: one strong count of it is the queue's.
-    filled: *const Notify,
+    filled: *const Filled,
     /// The client, which must outlive its queues.
     _reader: Arc<Reader>,
 }
@@ -102,13 +112,15 @@ unsafe impl Sync for PartitionQueue {}
 
 /// librdkafka calls this under the queue's lock: it must not wait, and does not.
 unsafe extern "C" fn queue_filled(_: *mut RDKafka, filled: *mut c_void) {
-    // SAFETY: the pointer is the queue's own count of the `Notify`, given back only when the callback is taken away.
-    unsafe { &*filled.cast::<Notify>() }.notify_waiters();
+    // SAFETY: the pointer is the queue's own count of the `Filled`, given back only when the callback is taken away.
+    let filled = unsafe { &*filled.cast::<Filled>() };
+    filled.holds.store(true, Ordering::Relaxed);
+    filled.notify.notify_waiters();
 }
 
 impl PartitionQueue {
-    /// Splits it off; `filled` is notified whenever it was empty and is no more.
-    pub(super) fn split(reader: &Arc<Reader>, topic: &str, partition: i32, filled: Arc<Notify>) -> Option<Self> {
+    /// Splits it off; `filled` hears what comes.
+    pub(super) fn split(reader: &Arc<Reader>, topic: &str, partition: i32, filled: Arc<Filled>) -> Option<Self> {
         let topic = CString::new(topic).ok()?;
         let client = reader.client().native_ptr();
         // SAFETY: the client is alive; the topic is a C string that the call copies.
