@@ -5,6 +5,7 @@ use super::client::{Context, kind_of};
 use super::clients::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Append, Appended, Producer, Transaction};
+use crate::records::Headers;
 use async_trait::async_trait;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The bytes that Kafka adds to a record, at most, besides those of its headers.
 const RECORD_OVERHEAD: usize = 128;
+/// The bytes that Kafka's form of a header may have more than ours: a bit more in each of its two lengths.
+const HEADER_OVERHEAD: usize = 2;
 /// Records after which delivery reports are taken.
 const POLL_EVERY: usize = 1024;
 
@@ -151,11 +154,16 @@ impl KafkaProducer {
             if !(0..topic.info.partitions).contains(&append.partition) {
                 return Err(Error::unknown_partition(&append.topic, append.partition, topic.info.partitions));
             }
+            // Not even all of them together are too large: there is no need to look at each. A key may be a value as well.
+            let fit = 2 * append.records.bytes() + RECORD_OVERHEAD <= topic.max_message_bytes;
+            if fit && !topic.needs_keys {
+                continue;
+            }
             for record in &append.records {
                 if topic.needs_keys && record.key.is_none() {
                     return Err(Error::keyless(&append.topic).at_partition(&append.topic, append.partition));
                 }
-                let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
+                let headers = record.headers.encoded().len() + HEADER_OVERHEAD * record.headers.len();
                 let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers + RECORD_OVERHEAD;
                 if bytes > topic.max_message_bytes {
                     return Err(Error::new(
@@ -193,6 +201,32 @@ impl Producer for KafkaProducer {
             inner.append(&log, &id, &transaction, ends)
         });
         Ok(Appended { next_offsets: appended.await?? })
+    }
+}
+
+/// librdkafka's list of the headers of a record, copied for as long as the next records have the same.
+#[derive(Default)]
+struct SharedHeaders<'a> {
+    of: Headers<'a>,
+    list: Option<OwnedHeaders>,
+}
+
+impl<'a> SharedHeaders<'a> {
+    fn of(&mut self, headers: Headers<'a>) -> Result<Option<OwnedHeaders>> {
+        if headers != self.of {
+            if let Some((name, _)) = headers.iter().find(|(name, _)| name.contains('\0')) {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!(
+                        "the header {name:?} cannot be written: its name has a zero byte, with which Kafka's client ends names"
+                    ),
+                ));
+            }
+            let make = |list: OwnedHeaders, (key, value)| list.insert(Header { key, value: Some(value) });
+            self.of = headers;
+            self.list = (!headers.is_empty()).then(|| headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), make));
+        }
+        Ok(self.list.clone())
     }
 }
 
@@ -247,16 +281,11 @@ impl Inner {
     fn send(&self, transaction: &Transaction, deadline: Instant) -> Result<()> {
         let mut sent = 0_usize;
         for (part, Append { topic, partition, records, .. }) in transaction.appends.iter().enumerate() {
+            let mut headers = SharedHeaders::default();
             for record in records {
                 let mut next = BaseRecord::with_opaque_to(topic, part).partition(*partition).timestamp(record.timestamp_ms);
                 (next.key, next.payload) = (record.key, record.value);
-                if !record.headers.is_empty() {
-                    let headers = record
-                        .headers
-                        .iter()
-                        .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-                    next = next.headers(headers);
-                }
+                next.headers = headers.of(record.headers).map_err(|e| e.at_partition(topic, *partition))?;
                 loop {
                     match self.producer.send(next) {
                         Ok(()) => break,

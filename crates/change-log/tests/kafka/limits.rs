@@ -43,6 +43,32 @@ async fn a_record_that_is_larger_than_its_topic_takes_is_refused_by_name_and_the
 }
 
 #[tokio::test]
+async fn headers_count_towards_what_a_topic_takes_and_a_name_that_the_client_cannot_write_is_refused() {
+    let cluster = Cluster::start("shared", &[]);
+    let mut config = cluster.config();
+    config.max_message_bytes = 100_000;
+    let log = change_log::KafkaLog::open(config).await.unwrap();
+    let topic = name("headers");
+    log.create_topic(&topic, TopicSpec::new()).await.unwrap();
+    let mut producer = log.producer(&topic).await.unwrap();
+    let with = |headers: &[(&str, &[u8])]| {
+        let mut records = RecordsBuilder::new();
+        let headers = records.headers(headers).unwrap();
+        records.push(Some(b"k"), Some(b"without"), HeaderSet::NONE, 7).unwrap();
+        records.push(Some(b"k"), Some(&noise(60_000)), headers, 7).unwrap();
+        Transaction { appends: vec![Append::new(&topic, 0, records.finish())] }
+    };
+    let e = producer.append(with(&[("large", &noise(50_000))])).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Invalid);
+    assert!(e.to_string().contains("max.message.bytes"), "{e}");
+    let e = producer.append(with(&[("a\0b", b"v")])).await.unwrap_err();
+    assert_eq!((e.kind(), e.topic(), e.partition()), (ErrorKind::Invalid, Some(topic.as_str()), Some(0)));
+    assert!(e.to_string().contains("zero byte"), "{e}");
+    assert!(log.read(&topic, 0, 0, 100).await.unwrap().records.is_empty(), "something was kept");
+    producer.append(with(&[("small", &noise(30_000))])).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_record_of_the_largest_size_that_a_topic_is_made_for_arrives() {
     let log = Cluster::start("shared", &[]).log().await;
     let topic = name("largest");
