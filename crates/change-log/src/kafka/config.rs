@@ -147,7 +147,8 @@ impl KafkaLogConfig {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("linger.ms", "5")
-            .set("batch.size", "1000000")
+            // A topic's limit is one of what is sent at once.
+            .set("batch.size", self.max_message_bytes.clamp(1, 1_000_000).to_string())
             .set("batch.num.messages", "1000000")
             .set("queue.buffering.max.messages", "500000")
             .set("queue.buffering.max.kbytes", (2 * self.largest_message() / 1024).max(64 << 10).to_string());

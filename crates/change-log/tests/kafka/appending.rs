@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use change_log::{Append, ChangeLog, ErrorKind, HeaderSet, KafkaLog, Records, RecordsBuilder, TopicSpec, Transaction};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn records(value: &[u8]) -> Records {
     let mut records = RecordsBuilder::new();
@@ -28,6 +28,11 @@ async fn an_append_that_names_a_topic_that_has_gone_keeps_nothing_even_if_nothin
     // The log has seen both, and believes that they are there.
     producer.append(both(Records::default())).await.unwrap();
     others.delete_topic(&gone).await.unwrap();
+    // Its leader hears of it a moment later.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while others.offsets(&gone, 0).await.is_ok() {
+        assert!(Instant::now() < deadline, "the leader of the partition never hears that its topic has gone");
+    }
     let e = producer.append(both(Records::default())).await.unwrap_err();
     assert_eq!((e.kind(), e.topic()), (ErrorKind::UnknownTopic, Some(gone.as_str())), "{e}");
     let next = producer.append(Transaction { appends: vec![Append::new(&topic, 0, Records::default())] }).await.unwrap();

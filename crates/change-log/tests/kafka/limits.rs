@@ -2,6 +2,9 @@
 
 use crate::cluster::Cluster;
 use change_log::{Append, ChangeLog, ErrorKind, HeaderSet, RecordsBuilder, TopicSpec, Transaction};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigSource, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
 
 fn transaction(topic: &str, key: &str, value: &[u8]) -> Transaction {
     let mut records = RecordsBuilder::new();
@@ -40,6 +43,54 @@ async fn a_record_that_is_larger_than_its_topic_takes_is_refused_by_name_and_the
     assert!(said.contains("max.message.bytes") && said.contains("100000") && said.contains("{\"id\":10001}"), "{said}");
     assert_eq!(log.offsets(&topic, 0).await.unwrap().next, 0);
     producer.append(transaction(&topic, "1", &noise(90_000))).await.unwrap();
+}
+
+#[tokio::test]
+async fn records_that_are_too_large_together_for_their_topic_are_sent_one_after_the_other() {
+    let cluster = Cluster::start("shared", &[]);
+    let mut config = cluster.config();
+    config.max_message_bytes = 100_000;
+    let log = change_log::KafkaLog::open(config).await.unwrap();
+    let topic = name("together");
+    log.create_topic(&topic, TopicSpec::new()).await.unwrap();
+    let value = noise(60_000);
+    let mut records = RecordsBuilder::new();
+    for _ in 0..5 {
+        records.push(Some(b"k"), Some(&value), HeaderSet::NONE, 7).unwrap();
+    }
+    log.producer(&topic)
+        .await
+        .unwrap()
+        .append(Transaction { appends: vec![Append::new(&topic, 0, records.finish())] })
+        .await
+        .unwrap();
+    let (mut from, mut read) = (0, 0);
+    while read < 5 {
+        let fetched = log.read(&topic, 0, from, 1 << 20).await.unwrap();
+        assert!(fetched.records.iter().all(|r| r.value == Some(&value[..])), "another value");
+        (from, read) = (fetched.next_offset, read + fetched.records.len());
+    }
+    assert_eq!(read, 5);
+}
+
+#[tokio::test]
+async fn a_topic_with_three_copies_has_two_acknowledge_a_record_unless_its_settings_say_otherwise() {
+    let cluster = Cluster::start("three", &["--brokers", "3"]);
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &cluster.bootstrap_servers).create().unwrap();
+    for (setting, expected) in [(None, "2"), (Some("1"), "1")] {
+        let mut config = cluster.config();
+        config.replication_factor = Some(3);
+        config.topic_settings.extend(setting.map(|value| ("min.insync.replicas".to_owned(), value.to_owned())));
+        let log = change_log::KafkaLog::open(config).await.unwrap();
+        let topic = name("copies");
+        log.create_topic(&topic, TopicSpec::new()).await.unwrap();
+        let asked = [ResourceSpecifier::Topic(&topic)];
+        let settings = admin.describe_configs(&asked, &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+        let entry = settings.get("min.insync.replicas").unwrap();
+        // Of the topic itself: the brokers' default is another matter.
+        assert_eq!((entry.value.as_deref(), &entry.source), (Some(expected), &ConfigSource::DynamicTopic));
+    }
 }
 
 #[tokio::test]
