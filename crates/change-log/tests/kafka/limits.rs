@@ -121,7 +121,8 @@ async fn headers_count_towards_what_a_topic_takes_and_a_name_that_the_client_can
 
 #[tokio::test]
 async fn a_record_of_the_largest_size_that_a_topic_is_made_for_arrives() {
-    let log = Cluster::start("shared", &[]).log().await;
+    // The shared one has not the memory to take many of these.
+    let log = Cluster::start("large", &["--jvm", "-Xmx512m"]).log().await;
     let topic = name("largest");
     log.create_topic(&topic, TopicSpec::new()).await.unwrap();
     let value = noise((64 << 20) - 4096);
