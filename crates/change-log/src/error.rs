@@ -111,7 +111,7 @@ impl Error {
             .at_topic(topic)
     }
 
-    pub(crate) fn unknown_partition(topic: &str, partition: i32, partitions: usize) -> Self {
+    pub(crate) fn unknown_partition(topic: &str, partition: i32, partitions: impl fmt::Display) -> Self {
         Self::new(
             ErrorKind::UnknownTopic,
             format!("topic {topic} has no partition {partition}: it has {partitions}, counted from 0"),

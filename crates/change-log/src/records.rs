@@ -150,6 +150,11 @@ impl<'a> Headers<'a> {
         self.iter().find(|(n, _)| *n == name).map(|(_, v)| v)
     }
 
+    /// How many there are.
+    pub fn len(self) -> usize {
+        Reader::new(self.encoded).varint().and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
+    }
+
     /// True if there is none.
     pub fn is_empty(self) -> bool {
         self.encoded.is_empty()

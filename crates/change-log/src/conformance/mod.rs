@@ -53,6 +53,7 @@ macro_rules! conformance_tests {
             a_transaction_that_would_be_elsewhere_than_its_writer_expects_leaves_nothing
             a_transaction_with_one_wrong_part_leaves_nothing
             a_partition_may_occur_twice_in_a_transaction
+            each_partition_of_a_topic_has_its_own_records_and_offsets
             an_empty_transaction_changes_nothing
             a_new_producer_fences_its_predecessor_and_nobody_else
             fencing_outlives_the_process

@@ -93,6 +93,37 @@ pub async fn a_partition_may_occur_twice_in_a_transaction(factory: &dyn LogFacto
 }
 
 /// See the name.
+pub async fn each_partition_of_a_topic_has_its_own_records_and_offsets(factory: &dyn LogFactory) {
+    const PARTITIONS: usize = 7;
+    let log = factory.open().await;
+    let name = topic(log.as_ref(), "partitions", PARTITIONS as i32).await;
+    let mut producer = log.producer(&name).await.unwrap();
+    let (mut next, mut expected) = ([0_i64; PARTITIONS], vec![Vec::new(); PARTITIONS]);
+    for transaction in 0..12_usize {
+        // Those of the first transaction are all, of the others some; the last partition gets nothing but in the first.
+        let partitions: Vec<usize> =
+            (0..PARTITIONS).filter(|p| transaction == 0 || (transaction + p) % 3 == 0 && *p < 6).collect();
+        let mut appends = Vec::new();
+        for &p in &partitions {
+            let of: Vec<String> = (0..=p).map(|i| format!("{transaction}.{p}.{i}")).collect();
+            for (i, value) in of.iter().enumerate() {
+                expected[p].push((next[p] + i as i64, value.clone().into_bytes()));
+            }
+            next[p] += of.len() as i64 + log.marker_offsets();
+            appends.push(Append::new(name.clone(), p as i32, values(of)));
+        }
+        let appended = producer.append(Transaction { appends }).await.unwrap();
+        let ends: Vec<_> = partitions.iter().map(|&p| (name.clone(), p as i32, next[p])).collect();
+        assert_eq!(appended.next_offsets, ends);
+    }
+    for p in 0..PARTITIONS {
+        assert_eq!(ended(log.as_ref(), &name, p as i32).await, crate::OffsetRange { first: 0, next: next[p] });
+        let read = read_all(log.as_ref(), &name, p as i32, 0, 64).await;
+        assert_eq!(read.into_iter().map(|r| (r.0, r.2.unwrap())).collect::<Vec<_>>(), expected[p], "partition {p}");
+    }
+}
+
+/// See the name.
 pub async fn an_empty_transaction_changes_nothing(factory: &dyn LogFactory) {
     let log = factory.open().await;
     let name = topic(log.as_ref(), "empty", 1).await;
@@ -180,13 +211,15 @@ pub async fn waiting_ends_with_the_append_and_not_before(factory: &dyn LogFactor
     timeout(PATIENCE, log.wait(&name, 0, -1)).await.expect("0 is beyond -1").unwrap();
     let mut producer = log.producer(&name).await.unwrap();
     let next = producer.append(one(&name, 0, values(["1"]))).await.unwrap().next_offsets[0].2;
-    let waiting = {
+    let mut waiting = {
         let (log, name) = (Arc::clone(&log), name.clone());
         tokio::spawn(async move {
             log.wait(&name, 0, next).await.unwrap();
             log.offsets(&name, 0).await.unwrap().next
         })
     };
+    // Nothing was appended, and nothing will be said of it, however long it is waited.
+    assert!(timeout(Duration::from_millis(100), &mut waiting).await.is_err(), "it ended without an append");
     producer.append(one(&name, 0, values(["2"]))).await.unwrap();
     let ended = timeout(PATIENCE, waiting).await.expect("the wait ends").unwrap();
     assert!(ended > next, "ended at {ended}");

@@ -1,9 +1,10 @@
+use super::clients::lock;
 use crate::error::{Error, ErrorKind};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The client that reads.
@@ -28,8 +29,13 @@ const EXPLAINS_FOR: Duration = Duration::from_secs(60);
 
 impl Context {
     fn trouble(&self) -> Option<Trouble> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let trouble = lock(&self.trouble).clone();
         trouble.filter(|trouble| trouble.at.elapsed() < EXPLAINS_FOR)
+    }
+
+    /// True if something went wrong on a connection since then.
+    pub(super) fn had_trouble_since(&self, then: Instant) -> bool {
+        lock(&self.trouble).as_ref().is_some_and(|trouble| trouble.at >= then)
     }
 
     /// The error of this code while `doing` something, with what the connections said.
@@ -178,7 +184,7 @@ impl ClientContext for Context {
         tracing::debug!(target: "librdkafka", %error, reason);
         // All down is what the others before it explain.
         if let Some(code) = code.filter(|code| *code != Code::AllBrokersDown) {
-            let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut trouble = lock(&self.trouble);
             *trouble = Some(Trouble { code, reason: reason.to_owned(), at: Instant::now() });
         }
     }

@@ -27,8 +27,13 @@ pub struct KafkaLogConfig {
     pub transaction_timeout: Duration,
     /// How long a question to the cluster may take, connecting included.
     pub request_timeout: Duration,
-    /// Bytes that a partition is read ahead. What arrives at once may exceed it, by as much as it was compressed.
+    /// Bytes that are fetched before they are read, by the whole log, however many partitions it reads. Each has a share of it, a 32nd
+    /// part but at least 128 KiB and at most 2 MiB. Where more partitions than there are shares have something that was not read, those
+    /// that were not read for longest let go of theirs, and fetch it again when they are. What arrives at once may exceed a share, by
+    /// one record, or by as much as it was compressed.
     pub read_ahead_bytes: usize,
+    /// A partition that nobody has read or waited for so long is fetched no more until somebody does.
+    pub idle_partition_timeout: Duration,
     /// Records are read with their headers, which costs time for each. Without, they have none.
     pub read_headers: bool,
 }
@@ -48,7 +53,8 @@ impl KafkaLogConfig {
             max_message_bytes: MAX_MESSAGE_BYTES,
             transaction_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(30),
-            read_ahead_bytes: 1 << 20,
+            read_ahead_bytes: 64 << 20,
+            idle_partition_timeout: Duration::from_secs(60),
             read_headers: true,
         }
     }
@@ -96,9 +102,15 @@ impl KafkaLogConfig {
         config
     }
 
+    /// How many partitions may hold what was not read, and how many bytes each.
+    pub(super) fn read_ahead(&self) -> (usize, usize) {
+        let share = (self.read_ahead_bytes / 32).clamp(128 << 10, 2 << 20);
+        ((self.read_ahead_bytes / share).max(2), share)
+    }
+
     pub(super) fn reader(&self) -> ClientConfig {
         let mut config = self.base();
-        let kilobytes = (self.read_ahead_bytes >> 10).max(64);
+        let (_, share) = self.read_ahead();
         // A group is needed by name even where nothing is committed to it.
         config
             .set("group.id", self.group_id.as_deref().unwrap_or("lakehouse-mirror-reader"))
@@ -113,8 +125,12 @@ impl KafkaLogConfig {
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "100")
             .set("queued.min.messages", "1000000")
-            .set("queued.max.messages.kbytes", kilobytes.to_string())
-            .set("max.partition.fetch.bytes", self.read_ahead_bytes.clamp(64 << 10, 64 << 20).to_string());
+            // Half of the share waits in the client's queue, half with us. What comes is compressed.
+            .set("queued.max.messages.kbytes", (share >> 11).to_string())
+            .set("max.partition.fetch.bytes", (share / 4).to_string())
+            // A larger record comes all the same: the brokers send at least one. The client's own limit of messages would raise this one.
+            .set("fetch.max.bytes", (self.read_ahead_bytes / 2).clamp(1 << 20, 64 << 20).to_string())
+            .set("message.max.bytes", "1000000");
         config
     }
 
@@ -131,7 +147,8 @@ impl KafkaLogConfig {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("linger.ms", "5")
-            .set("batch.size", "1000000")
+            // A topic's limit is one of what is sent at once.
+            .set("batch.size", self.max_message_bytes.clamp(1, 1_000_000).to_string())
             .set("batch.num.messages", "1000000")
             .set("queue.buffering.max.messages", "500000")
             .set("queue.buffering.max.kbytes", (2 * self.largest_message() / 1024).max(64 << 10).to_string());
@@ -183,6 +200,18 @@ impl fmt::Debug for KafkaLogConfig {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+
+    #[test]
+    fn what_is_read_ahead_has_one_limit_however_many_partitions_there_are() {
+        let mut config = KafkaLogConfig::new("h:1");
+        for (total, shares) in [(0, 2), (1 << 20, 8), (64 << 20, 32), (1 << 30, 512)] {
+            config.read_ahead_bytes = total;
+            let (partitions, share) = config.read_ahead();
+            assert_eq!(partitions, shares, "{total}");
+            assert!(partitions * share <= total.max(256 << 10), "{partitions} of {share} for {total}");
+            config.check_client().unwrap();
+        }
+    }
 
     #[test]
     fn a_setting_that_the_client_does_not_take_is_named() {

@@ -2,7 +2,8 @@
 //! is read, and knows where the partition ended last.
 
 use super::client::{Reader, kind_of_read};
-use super::native::{Event, Message, PartitionQueue, TAKE};
+use super::clients::lock;
+use super::native::{Event, Filled, Message, PartitionQueue, TAKE};
 use crate::block::{Block, pick};
 use crate::builder::RecordsBuilder;
 use crate::error::{Error, ErrorKind, Result};
@@ -12,11 +13,10 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
-use std::sync::Arc;
-use tokio::sync::{Notify, watch};
-
-/// Bytes after which no more is taken from the queue before it was read.
-const BLOCK_BYTES: usize = 1 << 20;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// The reading of one partition, shared by all who read it. They are served best if they read one after the other, from where the last
 /// one stopped; from elsewhere is a seek.
@@ -26,8 +26,11 @@ const BLOCK_BYTES: usize = 1 << 20;
 pub(super) struct Cursor {
     pub(super) topic: String,
     pub(super) partition: i32,
-    /// Notified when the queue has something and had nothing.
-    pub(super) filled: Arc<Notify>,
+    /// Bytes after which no more is taken from the queue before it was read.
+    room: usize,
+    pub(super) filled: Arc<Filled>,
+    /// When it was read or waited for last.
+    used: Mutex<Instant>,
     pub(super) known: watch::Sender<Known>,
     pub(super) state: tokio::sync::Mutex<State>,
 }
@@ -60,14 +63,34 @@ pub(super) struct State {
 }
 
 impl Cursor {
-    pub(super) fn new(topic: &str, partition: i32) -> Self {
+    pub(super) fn new(topic: &str, partition: i32, room: usize) -> Self {
         Self {
             topic: topic.to_owned(),
             partition,
+            room,
+            used: Mutex::new(Instant::now()),
             filled: Arc::default(),
             known: watch::Sender::new(Known { generation: 0, readable: -1 }),
             state: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Something was fetched that nobody has read yet.
+    pub(super) fn holds(&self) -> bool {
+        self.filled.holds.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn touch(&self) {
+        *lock(&self.used) = Instant::now();
+    }
+
+    pub(super) fn used(&self) -> Instant {
+        *lock(&self.used)
+    }
+
+    /// Nobody has read it for so long, or waits for it.
+    pub(super) fn is_idle(&self, after: Duration) -> bool {
+        self.known.receiver_count() == 0 && self.used().elapsed() >= after
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -77,7 +100,7 @@ impl Cursor {
     /// The topic is gone, or another one has its name: nothing that was known holds any more, and who waits or reads is told.
     pub(super) fn begin_generation(&self) {
         self.known.send_modify(|known| *known = Known { generation: known.generation + 1, readable: -1 });
-        self.filled.notify_waiters();
+        self.filled.notify.notify_waiters();
     }
 
     /// True if a read from here goes on with what was read or fetched ahead.
@@ -97,7 +120,9 @@ impl Cursor {
         if !self.is_placed(state) {
             return Ok(false);
         }
-        while state.ahead_bytes() < BLOCK_BYTES {
+        self.filled.holds.store(false, Ordering::Relaxed);
+        let mut drained = false;
+        while state.ahead_bytes() < self.room {
             let Some(queue) = &state.queue else { break };
             let mut filling =
                 Filling { builder: RecordsBuilder::new(), next: state.next, ended: state.ended, headers: state.headers };
@@ -130,9 +155,13 @@ impl Cursor {
                 }
             };
             something |= taken > 0;
-            if taken < TAKE {
+            drained = taken < TAKE;
+            if drained {
                 break;
             }
+        }
+        if !drained || !state.ahead.is_empty() {
+            self.filled.holds.store(true, Ordering::Relaxed);
         }
         Ok(something)
     }
@@ -162,6 +191,11 @@ impl Cursor {
 }
 
 impl State {
+    /// The reader fetches the partition, as far as is known here.
+    pub(super) fn is_assigned(&self) -> bool {
+        self.queue.is_some()
+    }
+
     fn first_ahead(&self) -> i64 {
         self.ahead.front().map_or(self.next, |block| block.base)
     }
@@ -223,7 +257,10 @@ impl Filling {
             if !message.headers(|name, value| list.push((name, value))) {
                 return Err(Error::new(
                     ErrorKind::Corrupt,
-                    format!("a header's name of {}/{} at offset {offset} is not UTF-8", cursor.topic, cursor.partition),
+                    format!(
+                        "a header's name of {}/{} at offset {offset} is not UTF-8: whoever wrote it must write it anew",
+                        cursor.topic, cursor.partition
+                    ),
                 )
                 .at_partition(&cursor.topic, cursor.partition)
                 .at_offset(offset));
@@ -239,14 +276,19 @@ impl Filling {
     }
 }
 
-/// Has the reader fetch the partition no more.
+/// Has the reader fetch the partition no more, and frees what it has fetched.
 pub(super) fn unassign(reader: &Reader, cursor: &Cursor, state: &mut State) {
-    // With the queue goes the word of what comes into it.
-    *state = State::default();
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition(&cursor.topic, cursor.partition);
     // No error if it is not assigned.
     reader.incremental_unassign(&list).ok();
+    if let Some(queue) = &state.queue {
+        // librdkafka keeps what is of no use any more until somebody comes for it.
+        while queue.take(|_| Ok(())).is_ok_and(|taken| taken > 0) {}
+    }
+    // With the queue goes the word of what comes into it.
+    *state = State::default();
+    cursor.filled.holds.store(false, Ordering::Relaxed);
 }
 
 /// Has the reader fetch the partition of this generation from this offset on, and not from where it was.

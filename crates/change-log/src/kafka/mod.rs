@@ -1,6 +1,7 @@
 //! A change log on Apache Kafka.
 
 mod client;
+mod clients;
 mod config;
 mod cursor;
 mod native;
@@ -13,21 +14,19 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::{ChangeLog, Fetched, LogIdentity, OffsetRange, Producer, TopicInfo, TopicSpec, check_transactional_id};
 use crate::records::Records;
 use async_trait::async_trait;
-use client::{Context, Reader};
+use clients::{Clients, lock};
 use cursor::{Cursor, State, assign, unassign};
 use producer::KafkaProducer;
-use rdkafka::admin::AdminClient;
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use topics::Topic;
 
-/// How often releases go to the consumer group.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// How long a runtime that ends waits until the consumer group has been told a last time.
+const LAST_WORD: Duration = Duration::from_millis(500);
 /// How soon a question is asked again that a broker could not answer.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long it is believed what retention comes close to: that is half of the retention away.
@@ -53,20 +52,13 @@ pub struct KafkaLog {
 struct Shared {
     config: KafkaLogConfig,
     identity: LogIdentity,
-    admin: AdminClient<Context>,
-    reader: Arc<Reader>,
-    /// Tells the consumer group: while a commit is under way, a client assigns itself to nothing new.
-    committer: Option<Arc<Reader>>,
     topics: Mutex<HashMap<String, Topic>>,
-    cursors: Mutex<HashMap<(String, i32), Arc<Cursor>>>,
-    released: Mutex<HashMap<(String, i32), i64>>,
     expiring: Mutex<HashMap<(String, i32), (Instant, i64)>>,
-    /// A record came where none should: reads would miss it.
-    stray: AtomicBool,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    clients: Arc<Clients>,
+    /// Ends when the consumer group has been told a last time.
+    told: Mutex<Option<Receiver<()>>>,
+    /// As long as it is there the clients are served. The last field: once it goes, the serving thread alone has the clients, and ends them.
+    _here: Sender<()>,
 }
 
 impl Shared {
@@ -89,33 +81,16 @@ impl Shared {
 
     /// Nothing that was known of the partitions of a topic of this name holds any more, and those who wait on them are told.
     fn let_go(&self, name: &str) {
-        lock(&self.released).retain(|(topic, _), _| topic != name);
+        lock(&self.clients.released).retain(|(topic, _), _| topic != name);
         lock(&self.expiring).retain(|(topic, _), _| topic != name);
-        let gone: Vec<Arc<Cursor>> = lock(&self.cursors).values().filter(|cursor| cursor.topic == name).map(Arc::clone).collect();
+        let gone: Vec<Arc<Cursor>> =
+            lock(&self.clients.cursors).values().filter(|cursor| cursor.topic == name).map(Arc::clone).collect();
         for cursor in gone {
             cursor.begin_generation();
             // Who holds it sees that its generation is over.
             if let Ok(mut state) = cursor.state.try_lock() {
-                unassign(&self.reader, &cursor, &mut state);
+                unassign(&self.clients.reader, &cursor, &mut state);
             }
-        }
-    }
-
-    fn cursor(&self, topic: &str, partition: i32) -> Arc<Cursor> {
-        let mut cursors = lock(&self.cursors);
-        Arc::clone(cursors.entry((topic.to_owned(), partition)).or_insert_with(|| Arc::new(Cursor::new(topic, partition))))
-    }
-
-    /// Tells the consumer group what was released since the last time.
-    fn commit_released(&self, mode: CommitMode) {
-        let released = std::mem::take(&mut *lock(&self.released));
-        let Some(committer) = self.committer.as_ref().filter(|_| !released.is_empty()) else { return };
-        let mut list = TopicPartitionList::with_capacity(released.len());
-        for ((topic, partition), offset) in &released {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).ok();
-        }
-        if let Err(e) = committer.commit(&list, mode) {
-            tracing::warn!(error = %e, "the consumer group does not know how far the tables are: tools show more lag than there is");
         }
     }
 }
@@ -128,50 +103,30 @@ impl KafkaLog {
     /// [`ErrorKind::Denied`] if they do not let this client in.
     pub async fn open(config: KafkaLogConfig) -> Result<Self> {
         config.check()?;
-        let context = Context::default();
-        let invalid = |e: rdkafka::error::KafkaError| {
-            Error::new(ErrorKind::Invalid, format!("the Kafka client cannot be made: {e}: correct its settings")).with_source(e)
-        };
-        let admin = AdminClient::from_config_and_context(&config.admin(), context.clone()).map_err(invalid)?;
-        let reader = Arc::new(Reader::from_config_and_context(&config.reader(), context.clone()).map_err(invalid)?);
-        let committer = match config.group_id {
-            Some(_) => Some(Arc::new(Reader::from_config_and_context(&config.reader(), context.clone()).map_err(invalid)?)),
-            None => None,
-        };
-        let timeout = config.request_timeout;
-        let doing = format!("cannot reach the Kafka cluster at {}", config.bootstrap_servers());
-        let asked = tokio::task::spawn_blocking(move || {
-            let answer = admin.inner().fetch_metadata(Some("__consumer_offsets"), timeout).map(|_| ());
-            let identity = answer.map(|()| admin.inner().fetch_cluster_id(timeout));
-            (admin, identity)
-        });
-        let (admin, identity) = asked.await.map_err(ended)?;
-        if !matches!(&identity, Ok(Some(_))) {
-            // Its reader met the same trouble, and tells of it when it is asked.
-            let told = Arc::clone(&reader);
-            let hear = move || (0..20).for_each(|_| drop(told.poll(Duration::from_millis(10))));
-            tokio::task::spawn_blocking(hear).await.map_err(ended)?;
-        }
-        let identity = identity.map_err(|e| context.wrap(&doing, e))?;
-        let identity = identity.ok_or_else(|| context.failure(&doing, rdkafka::error::RDKafkaErrorCode::OperationTimedOut))?;
-        let shared = Arc::new(Shared {
-            identity: LogIdentity::new(identity),
-            config,
-            admin,
-            reader,
-            committer,
-            topics: Mutex::default(),
-            cursors: Mutex::default(),
-            released: Mutex::default(),
-            expiring: Mutex::default(),
-            stray: AtomicBool::new(false),
-        });
-        let serving = Arc::downgrade(&shared);
-        let reader = Arc::clone(&shared.reader);
-        std::thread::Builder::new().name("kafka-log".to_owned()).spawn(move || serve(&reader, &serving)).map_err(|e| {
+        let connected = tokio::task::spawn_blocking(move || Clients::connect(&config).map(|(clients, id)| (clients, id, config)));
+        let (clients, identity, config) = connected.await.map_err(ended)??;
+        let clients = Arc::new(clients);
+        let ((here, log), (tell, told)) = (mpsc::channel(), mpsc::channel());
+        let serving = Arc::clone(&clients);
+        std::thread::Builder::new().name("kafka-log".to_owned()).spawn(move || serving.serve(&log, tell)).map_err(|e| {
             Error::new(ErrorKind::Io, format!("a thread for the Kafka client cannot be started: {e}")).with_source(e)
         })?;
-        Ok(Self { shared })
+        let shared = Shared {
+            config,
+            identity,
+            topics: Mutex::default(),
+            expiring: Mutex::default(),
+            clients,
+            told: Mutex::new(Some(told)),
+            _here: here,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Partitions of which something was fetched that nobody has read yet: as many as
+    /// [`read_ahead_bytes`](KafkaLogConfig::read_ahead_bytes) has shares, and for a moment more.
+    pub fn partitions_ahead(&self) -> usize {
+        self.shared.clients.holding()
     }
 
     /// Runs what blocks where it may.
@@ -183,26 +138,31 @@ impl KafkaLog {
     async fn watermarks(&self, topic: &str, partition: i32, committed: bool) -> Result<OffsetRange> {
         if partition < 0 {
             let partitions = self.known_topic(topic).await?.info.partitions;
-            return Err(Error::unknown_partition(topic, partition, usize::try_from(partitions).unwrap_or(0)));
+            return Err(Error::unknown_partition(topic, partition, partitions));
         }
         let timeout = self.shared.config.request_timeout;
         let deadline = Instant::now() + timeout;
         loop {
             let (shared, name) = (self.shared.clone(), topic.to_owned());
             let answer = self.blocking(move || match committed {
-                true => shared.reader.fetch_watermarks(&name, partition, timeout),
-                false => shared.admin.inner().fetch_watermarks(&name, partition, timeout),
+                true => shared.clients.reader.fetch_watermarks(&name, partition, timeout),
+                false => shared.clients.admin.inner().fetch_watermarks(&name, partition, timeout),
             });
             let e = match answer.await? {
                 Ok((first, next)) => return Ok(OffsetRange { first, next }),
                 Err(e) => e,
             };
-            let error =
-                self.shared.admin.inner().context().wrap(&format!("cannot ask for the offsets of {topic}/{partition}"), e);
+            let error = self
+                .shared
+                .clients
+                .admin
+                .inner()
+                .context()
+                .wrap(&format!("cannot ask for the offsets of {topic}/{partition}"), e);
             if error.kind() == ErrorKind::UnknownTopic {
                 let partitions = self.find_topic(topic).await?.ok_or_else(|| Error::unknown_topic(topic))?.info.partitions;
                 if partition >= partitions {
-                    return Err(Error::unknown_partition(topic, partition, usize::try_from(partitions).unwrap_or(0)));
+                    return Err(Error::unknown_partition(topic, partition, partitions));
                 }
             }
             // Its leader is elsewhere now, or not known yet: the brokers hear of it one after the other.
@@ -226,7 +186,7 @@ impl KafkaLog {
         if from < range.first || from > range.next {
             return Err(Error::out_of_range(topic, partition, from, range.first, range.next));
         }
-        assign(&self.shared.reader, cursor, state, generation, from, self.shared.config.read_headers)
+        assign(&self.shared.clients.reader, cursor, state, generation, from, self.shared.config.read_headers)
     }
 
     /// The first record that is younger than half of the retention.
@@ -244,52 +204,29 @@ impl KafkaLog {
         let answer = self.blocking(move || {
             let mut times = TopicPartitionList::with_capacity(1);
             times.add_partition_offset(&name, partition, Offset::Offset(before))?;
-            shared.reader.offsets_for_times(times, timeout)
+            shared.clients.reader.offsets_for_times(times, timeout)
         });
         let doing = format!("cannot ask for the old records of {topic}/{partition}");
-        let found = answer.await?.map_err(|e| self.shared.reader.context().wrap(&doing, e).at_partition(topic, partition))?;
+        let found =
+            answer.await?.map_err(|e| self.shared.clients.reader.context().wrap(&doing, e).at_partition(topic, partition))?;
         match found.elements().first().map(|e| e.offset()) {
             Some(Offset::Offset(offset)) => Ok(offset.max(range.first)),
             _ => Ok(range.next),
         }
     }
-
-    fn check_stray(&self) -> Result<()> {
-        match self.shared.stray.load(Ordering::Relaxed) {
-            true => Err(Error::new(ErrorKind::Other, "the Kafka client lost track of a partition: a fault of ours; start again")),
-            false => Ok(()),
-        }
-    }
 }
 
 fn ended(e: tokio::task::JoinError) -> Error {
-    Error::new(ErrorKind::Other, "a task of the Kafka client has ended without an answer").with_source(e)
-}
-
-/// Serves the reader's own events, and commits what was released, until the log is gone.
-fn serve(reader: &Reader, shared: &Weak<Shared>) {
-    let mut committed = Instant::now();
-    loop {
-        let polled = reader.poll(Duration::from_millis(100));
-        let Some(shared) = shared.upgrade() else { return };
-        match polled {
-            None => {}
-            Some(Err(e)) => tracing::debug!(error = %e, "the Kafka client has an error of no partition"),
-            Some(Ok(_)) => shared.stray.store(true, Ordering::Relaxed),
-        }
-        if let Some(Some(Err(e))) = shared.committer.as_ref().map(|committer| committer.poll(Duration::ZERO)) {
-            tracing::debug!(error = %e, "the consumer group cannot be told how far the tables are");
-        }
-        if committed.elapsed() >= COMMIT_EVERY {
-            committed = Instant::now();
-            shared.commit_released(CommitMode::Async);
-        }
-    }
+    Error::new(ErrorKind::Other, "a task of the Kafka client has ended without an answer: a fault of ours; start again")
+        .with_source(e)
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.commit_released(CommitMode::Sync);
+        // Blocks nobody: whoever ends the runtime gives the consumer group a moment to be told.
+        if let (Ok(runtime), Some(told)) = (tokio::runtime::Handle::try_current(), lock(&self.told).take()) {
+            runtime.spawn_blocking(move || told.recv_timeout(LAST_WORD).ok());
+        }
     }
 }
 
@@ -325,17 +262,25 @@ impl ChangeLog for KafkaLog {
     }
 
     async fn read(&self, topic: &str, partition: i32, from: i64, max_bytes: usize) -> Result<Fetched> {
-        let cursor = self.shared.cursor(topic, partition);
+        let cursor = self.shared.clients.cursor(topic, partition);
+        cursor.touch();
         let mut state = cursor.state.lock().await;
+        let clients = &self.shared.clients;
         let deadline = Instant::now() + self.shared.config.request_timeout;
+        let mut beginning = None;
         loop {
-            let filled = cursor.filled.notified();
+            let filled = cursor.filled.notify.notified();
             tokio::pin!(filled);
             filled.as_mut().enable();
+            if beginning.is_none() && !cursor.is_at(&state, from) {
+                beginning = clients.begin_to_fetch(deadline).await;
+            }
             self.place(&cursor, &mut state, from).await?;
             state.pass(from);
-            cursor.fill(&mut state)?;
-            self.check_stray()?;
+            if cursor.fill(&mut state)? {
+                clients.make_room();
+            }
+            clients.check_stray()?;
             if let Some(fetched) = state.read(from, max_bytes) {
                 return Ok(fetched);
             }
@@ -343,13 +288,17 @@ impl ChangeLog for KafkaLog {
             if tokio::time::timeout(ASK_EVERY, filled).await.is_ok() {
                 continue;
             }
+            beginning = None;
             // That word does not come to who is beyond an undecided transaction.
-            if state.is_read_up_to(from) && self.watermarks(topic, partition, true).await?.next <= from {
-                return Ok(Fetched { records: Records::default(), next_offset: from, at_end: true });
+            if state.is_read_up_to(from) {
+                let decided = self.watermarks(topic, partition, true).await.inspect_err(|_| state.displace())?;
+                if decided.next <= from {
+                    return Ok(Fetched { records: Records::default(), next_offset: from, at_end: true });
+                }
             }
             if Instant::now() >= deadline {
                 state.displace();
-                let context = self.shared.reader.context();
+                let context = self.shared.clients.reader.context();
                 let doing = format!("cannot read {topic}/{partition} at offset {from}");
                 return Err(context
                     .failure(&doing, rdkafka::error::RDKafkaErrorCode::OperationTimedOut)
@@ -359,7 +308,8 @@ impl ChangeLog for KafkaLog {
     }
 
     async fn wait(&self, topic: &str, partition: i32, beyond: i64) -> Result<()> {
-        let cursor = self.shared.cursor(topic, partition);
+        let cursor = self.shared.clients.cursor(topic, partition);
+        cursor.touch();
         let mut known = cursor.known.subscribe();
         let generation = known.borrow().generation;
         let mut asked = Instant::now();
@@ -369,9 +319,10 @@ impl ChangeLog for KafkaLog {
                 return Err(Error::unknown_topic(topic).at_partition(topic, partition));
             }
             if now.readable > beyond {
+                cursor.touch();
                 return Ok(());
             }
-            let filled = cursor.filled.notified();
+            let filled = cursor.filled.notify.notified();
             tokio::pin!(filled);
             filled.as_mut().enable();
             let elsewhere = {
@@ -381,6 +332,7 @@ impl ChangeLog for KafkaLog {
                     self.place(&cursor, &mut state, beyond.clamp(range.first, range.next)).await?;
                 }
                 if cursor.fill(&mut state)? {
+                    self.shared.clients.make_room();
                     continue;
                 }
                 // Only at its very place does the cursor hear of what comes next: there is no room for more than what it has ahead.
@@ -407,15 +359,15 @@ impl ChangeLog for KafkaLog {
     async fn release(&self, topic: &str, partition: i32, applied: i64) -> Result<()> {
         let partitions = self.known_topic(topic).await?.info.partitions;
         if !(0..partitions).contains(&partition) {
-            return Err(Error::unknown_partition(topic, partition, usize::try_from(partitions).unwrap_or(0)));
+            return Err(Error::unknown_partition(topic, partition, partitions));
         }
-        if self.shared.cursor(topic, partition).known.borrow().readable < applied {
+        if self.shared.clients.cursor(topic, partition).known.borrow().readable < applied {
             let range = self.watermarks(topic, partition, false).await?;
             if applied > range.next {
                 return Err(Error::out_of_range(topic, partition, applied, range.first, range.next));
             }
         }
-        let mut released = lock(&self.shared.released);
+        let mut released = lock(&self.shared.clients.released);
         let newest = released.entry((topic.to_owned(), partition)).or_insert(applied);
         *newest = (*newest).max(applied);
         Ok(())

@@ -7,15 +7,18 @@
 
 #![allow(unsafe_code, reason = "C calls; each block says why it holds")]
 
-use super::client::Reader;
+use super::client::{Context, Reader};
 use crate::error::Result;
 use rdkafka::bindings as c;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafka;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -83,12 +86,21 @@ unsafe fn bytes<'a>(at: *const c_void, len: usize) -> Option<&'a [u8]> {
     (!at.is_null()).then(|| unsafe { std::slice::from_raw_parts(at.cast::<u8>(), len) })
 }
 
+/// What a queue tells of itself.
+#[derive(Debug, Default)]
+pub(super) struct Filled {
+    /// Notified whenever it was empty and is no more.
+    pub(super) notify: Notify,
+    /// Something has come since this was taken back.
+    pub(super) holds: AtomicBool,
+}
+
 /// The queue of one partition that a [`Reader`] is assigned to: split off its main queue, so that each partition is read at its own
 /// pace.
 pub(super) struct PartitionQueue {
     queue: NonNull<c::rd_kafka_queue_t>,
     /// What the callback is given: one strong count of it is the queue's.
-    filled: *const Notify,
+    filled: *const Filled,
     /// The client, which must outlive its queues.
     _reader: Arc<Reader>,
 }
@@ -100,13 +112,15 @@ unsafe impl Sync for PartitionQueue {}
 
 /// librdkafka calls this under the queue's lock: it must not wait, and does not.
 unsafe extern "C" fn queue_filled(_: *mut RDKafka, filled: *mut c_void) {
-    // SAFETY: the pointer is the queue's own count of the `Notify`, given back only when the callback is taken away.
-    unsafe { &*filled.cast::<Notify>() }.notify_waiters();
+    // SAFETY: the pointer is the queue's own count of the `Filled`, given back only when the callback is taken away.
+    let filled = unsafe { &*filled.cast::<Filled>() };
+    filled.holds.store(true, Ordering::Relaxed);
+    filled.notify.notify_waiters();
 }
 
 impl PartitionQueue {
-    /// Splits it off; `filled` is notified whenever it was empty and is no more.
-    pub(super) fn split(reader: &Arc<Reader>, topic: &str, partition: i32, filled: Arc<Notify>) -> Option<Self> {
+    /// Splits it off; `filled` hears what comes.
+    pub(super) fn split(reader: &Arc<Reader>, topic: &str, partition: i32, filled: Arc<Filled>) -> Option<Self> {
         let topic = CString::new(topic).ok()?;
         let client = reader.client().native_ptr();
         // SAFETY: the client is alive; the topic is a C string that the call copies.
@@ -157,6 +171,42 @@ impl Drop for PartitionQueue {
     }
 }
 
+/// Takes what a client that answers to nobody's poll has to say, and gives it to its context: it would be kept for ever. Never waits.
+pub(super) fn hear(client: &Client<Context>) {
+    // SAFETY: the client is alive for the call; the queue and each event are destroyed once, and what an event hands out is used before.
+    unsafe {
+        let queue = c::rd_kafka_queue_get_main(client.native_ptr());
+        loop {
+            let event = c::rd_kafka_queue_poll(queue, 0);
+            if event.is_null() {
+                break;
+            }
+            let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+            // Zero: it is a line of the log, and so is an error of a client that has not asked for errors.
+            if c::rd_kafka_event_log(event, &raw mut facility, &raw mut text, &raw mut level) == 0 {
+                let (facility, text) = (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy());
+                client.context().log(log_level(level), facility.trim(), text.trim());
+            }
+            c::rd_kafka_event_destroy(event);
+        }
+        c::rd_kafka_queue_destroy(queue);
+    }
+}
+
+/// By syslog's numbers.
+fn log_level(level: i32) -> RDKafkaLogLevel {
+    match level {
+        0 => RDKafkaLogLevel::Emerg,
+        1 => RDKafkaLogLevel::Alert,
+        2 => RDKafkaLogLevel::Critical,
+        3 => RDKafkaLogLevel::Error,
+        4 => RDKafkaLogLevel::Warning,
+        5 => RDKafkaLogLevel::Notice,
+        6 => RDKafkaLogLevel::Info,
+        _ => RDKafkaLogLevel::Debug,
+    }
+}
+
 /// A topic as `DescribeTopics` tells of it.
 pub(super) struct Described {
     pub(super) name: String,
@@ -165,15 +215,18 @@ pub(super) struct Described {
     pub(super) partitions: i32,
     /// All partitions have a leader.
     pub(super) led: bool,
+    /// The copies of the partition that has fewest.
+    pub(super) replicas: usize,
 }
 
 /// Asks the cluster for these topics. Blocks for as long as `timeout`. A topic that is not there is left out; a topic that
 /// cannot be described is the error.
 pub(super) fn describe_topics(
-    client: *mut RDKafka,
+    client: &Client<Context>,
     names: &[String],
     timeout: Duration,
 ) -> std::result::Result<Vec<Described>, RDKafkaErrorCode> {
+    let client = client.native_ptr();
     let names: Vec<CString> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
@@ -229,12 +282,18 @@ unsafe fn read_described(event: *mut c::rd_kafka_event_t) -> std::result::Result
                 let leader = c::rd_kafka_TopicPartitionInfo_leader(*infos.add(p));
                 !leader.is_null() && c::rd_kafka_Node_id(leader) >= 0
             });
+            let replicas = |p| {
+                let mut count = 0;
+                c::rd_kafka_TopicPartitionInfo_replicas(*infos.add(p), &raw mut count);
+                count
+            };
             let id = c::rd_kafka_Uuid_base64str(c::rd_kafka_TopicDescription_topic_id(topic));
             out.push(Described {
                 name: CStr::from_ptr(c::rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned(),
                 id: CStr::from_ptr(id).to_string_lossy().into_owned(),
                 partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
                 led,
+                replicas: (0..partitions).map(replicas).min().unwrap_or(0),
             });
         }
         Ok(out)

@@ -2,19 +2,23 @@
 
 use super::KafkaLog;
 use super::client::{Context, kind_of};
+use super::clients::lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Append, Appended, Producer, Transaction};
+use crate::records::Headers;
 use async_trait::async_trait;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The bytes that Kafka adds to a record, at most, besides those of its headers.
 const RECORD_OVERHEAD: usize = 128;
+/// The bytes that Kafka's form of a header may have more than ours: a bit more in each of its two lengths.
+const HEADER_OVERHEAD: usize = 2;
 /// Records after which delivery reports are taken.
 const POLL_EVERY: usize = 1024;
 
@@ -25,15 +29,19 @@ type Transactional = BaseProducer<Reports>;
 
 /// Appends under one transactional id.
 pub(super) struct KafkaProducer {
+    /// Ended by the thread that serves the log's clients, which has it too: that blocks. So it goes before `log`.
+    inner: Arc<Mutex<Inner>>,
     log: KafkaLog,
     id: String,
-    inner: Arc<Mutex<Inner>>,
 }
 
-struct Inner {
+/// What appends, on a thread that may block.
+pub(super) struct Inner {
     producer: Transactional,
-    /// When its transaction began, and how long it may take.
+    /// When its transaction began, by the clock that stands still while the machine sleeps and by the one that does not, and how long it
+    /// may take.
     began: Instant,
+    began_at: SystemTime,
     allowed: Duration,
     /// Why it cannot append any more.
     broken: Option<(ErrorKind, String)>,
@@ -72,7 +80,7 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, part: usize) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = lock(&self.parts);
         let Some(delivered) = parts.get_mut(part) else { return };
         match result {
             Ok(message) => {
@@ -87,11 +95,11 @@ impl ProducerContext for Reports {
 
 impl Reports {
     fn begin(&self, parts: usize) {
-        *self.parts.lock().unwrap_or_else(PoisonError::into_inner) = vec![Delivered::NONE; parts];
+        *lock(&self.parts) = vec![Delivered::NONE; parts];
     }
 
     fn take(&self) -> Vec<Delivered> {
-        std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.parts))
     }
 }
 
@@ -101,17 +109,23 @@ impl KafkaProducer {
         let config = log.shared.config.producer(id);
         let timeout = log.shared.config.request_timeout.max(log.shared.config.transaction_timeout);
         let doing = format!("cannot take over as the producer {id}");
+        let (clients, allowed) = (Arc::clone(&log.shared.clients), log.shared.config.transaction_timeout);
         let opened = log.blocking(move || {
             let reports = Reports::default();
             let producer =
                 Transactional::from_config_and_context(&config, reports.clone()).map_err(|e| reports.context.wrap(&doing, e))?;
             producer.init_transactions(timeout).map_err(|e| reports.context.wrap(&doing, e))?;
-            Ok::<_, Error>(producer)
+            let inner = Arc::new(Mutex::new(Inner {
+                producer,
+                began: Instant::now(),
+                began_at: SystemTime::now(),
+                allowed,
+                broken: None,
+            }));
+            clients.add_producer(Arc::clone(&inner));
+            Ok::<_, Error>(inner)
         });
-        let producer = opened.await??;
-        let allowed = log.shared.config.transaction_timeout;
-        let inner = Inner { producer, began: Instant::now(), allowed, broken: None };
-        Ok(Self { log, id: id.to_owned(), inner: Arc::new(Mutex::new(inner)) })
+        Ok(Self { inner: opened.await??, log, id: id.to_owned() })
     }
 
     /// The partitions that a transaction names, with the ends of those where nothing goes. They are asked before it begins, so that an
@@ -138,14 +152,18 @@ impl KafkaProducer {
         for append in &transaction.appends {
             let topic = self.log.known_topic(&append.topic).await?;
             if !(0..topic.info.partitions).contains(&append.partition) {
-                let partitions = usize::try_from(topic.info.partitions).unwrap_or(0);
-                return Err(Error::unknown_partition(&append.topic, append.partition, partitions));
+                return Err(Error::unknown_partition(&append.topic, append.partition, topic.info.partitions));
+            }
+            // Not even all of them together are too large: there is no need to look at each. A key may be a value as well.
+            let fit = 2 * append.records.bytes() + RECORD_OVERHEAD <= topic.max_message_bytes;
+            if fit && !topic.needs_keys {
+                continue;
             }
             for record in &append.records {
-                if topic.info.compacted && record.key.is_none() {
+                if topic.needs_keys && record.key.is_none() {
                     return Err(Error::keyless(&append.topic).at_partition(&append.topic, append.partition));
                 }
-                let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
+                let headers = record.headers.encoded().len() + HEADER_OVERHEAD * record.headers.len();
                 let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers + RECORD_OVERHEAD;
                 if bytes > topic.max_message_bytes {
                     return Err(Error::new(
@@ -179,14 +197,45 @@ impl Producer for KafkaProducer {
         let ends = self.ends_before(&transaction).await?;
         let (inner, log, id) = (Arc::clone(&self.inner), self.log.clone(), self.id.clone());
         let appended = self.log.blocking(move || {
-            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inner = lock(&inner);
             inner.append(&log, &id, &transaction, ends)
         });
         Ok(Appended { next_offsets: appended.await?? })
     }
 }
 
+/// librdkafka's list of the headers of a record, copied for as long as the next records have the same.
+#[derive(Default)]
+struct SharedHeaders<'a> {
+    of: Headers<'a>,
+    list: Option<OwnedHeaders>,
+}
+
+impl<'a> SharedHeaders<'a> {
+    fn of(&mut self, headers: Headers<'a>) -> Result<Option<OwnedHeaders>> {
+        if headers != self.of {
+            if let Some((name, _)) = headers.iter().find(|(name, _)| name.contains('\0')) {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!(
+                        "the header {name:?} cannot be written: its name has a zero byte, with which Kafka's client ends names"
+                    ),
+                ));
+            }
+            let make = |list: OwnedHeaders, (key, value)| list.insert(Header { key, value: Some(value) });
+            self.of = headers;
+            self.list = (!headers.is_empty()).then(|| headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), make));
+        }
+        Ok(self.list.clone())
+    }
+}
+
 impl Inner {
+    /// Hears what the client says of itself while nothing is appended.
+    pub(super) fn serve(&self) {
+        self.producer.poll(Duration::from_millis(1));
+    }
+
     /// All of it, or an error and nothing; blocks. Returns where the partitions are afterwards; `ends` has it for those where nothing goes.
     fn append(
         &mut self,
@@ -201,7 +250,7 @@ impl Inner {
         if transaction.appends.iter().all(|a| a.records.is_empty()) {
             return Ok(ends);
         }
-        self.began = Instant::now();
+        (self.began, self.began_at) = (Instant::now(), SystemTime::now());
         let deadline = self.began + self.allowed;
         self.producer.context().begin(transaction.appends.len());
         if let Err(e) = self.producer.begin_transaction() {
@@ -232,22 +281,20 @@ impl Inner {
     fn send(&self, transaction: &Transaction, deadline: Instant) -> Result<()> {
         let mut sent = 0_usize;
         for (part, Append { topic, partition, records, .. }) in transaction.appends.iter().enumerate() {
+            let mut headers = SharedHeaders::default();
             for record in records {
                 let mut next = BaseRecord::with_opaque_to(topic, part).partition(*partition).timestamp(record.timestamp_ms);
                 (next.key, next.payload) = (record.key, record.value);
-                if !record.headers.is_empty() {
-                    let headers = record
-                        .headers
-                        .iter()
-                        .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-                    next = next.headers(headers);
-                }
+                next.headers = headers.of(record.headers).map_err(|e| e.at_partition(topic, *partition))?;
                 loop {
                     match self.producer.send(next) {
                         Ok(()) => break,
                         Err((KafkaError::MessageProduction(Code::QueueFull), again)) if Instant::now() < deadline => {
                             next = again;
                             self.producer.poll(Duration::from_millis(10));
+                        }
+                        Err((e @ KafkaError::MessageProduction(Code::QueueFull), _)) => {
+                            return Err(self.out_of_time(transaction, e));
                         }
                         Err((e, _)) => {
                             let doing = format!("cannot append to {topic}/{partition}");
@@ -266,12 +313,27 @@ impl Inner {
             match self.producer.flush(FLUSH_EVERY) {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::Flush(Code::OperationTimedOut)) if Instant::now() < deadline => {}
-                Err(e) => {
-                    let doing = "the brokers do not take the records within transaction.timeout.ms";
-                    return Err(self.producer.context().context.wrap(doing, e));
-                }
+                Err(e) => return Err(self.out_of_time(transaction, e)),
             }
         }
+    }
+
+    /// The records did not get to the brokers in time.
+    fn out_of_time(&self, transaction: &Transaction, e: KafkaError) -> Error {
+        let context = &self.producer.context().context;
+        let seconds = self.allowed.as_secs_f64();
+        if context.had_trouble_since(self.began) {
+            return context.wrap(&format!("the brokers did not take the records within {seconds} s (transaction.timeout.ms)"), e);
+        }
+        let records: usize = transaction.appends.iter().map(|a| a.records.len()).sum();
+        let bytes: usize = transaction.appends.iter().map(|a| a.records.bytes()).sum();
+        Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "the brokers did not take the {records} records ({bytes} bytes) of a transaction within {seconds} s, and the connections are not at fault: raise transaction.timeout.ms, or have smaller transactions (transaction.max.bytes)"
+            ),
+        )
+        .with_source(e)
     }
 
     /// Looks whether all records are where they should be, and where the partitions that they went to are now.
@@ -283,6 +345,11 @@ impl Inner {
             let records: usize = parts().map(|(a, _)| a.records.len()).sum();
             let expected = parts().find_map(|(a, _)| a.first_offset);
             if let Some(code) = parts().find_map(|(_, d)| d.failed) {
+                if code == Code::MessageTimedOut {
+                    return Err(self
+                        .out_of_time(transaction, KafkaError::MessageProduction(code))
+                        .at_partition(topic, partition));
+                }
                 let doing = format!("cannot append to {topic}/{partition}");
                 return Err(self.producer.context().context.failure(&doing, code).at_partition(topic, partition));
             }
@@ -295,7 +362,9 @@ impl Inner {
             if delivered != records {
                 return Err(Error::new(
                     ErrorKind::Unavailable,
-                    format!("of {records} records for {topic}/{partition} the brokers have confirmed {delivered}"),
+                    format!(
+                        "of {records} records for {topic}/{partition} the brokers have confirmed {delivered}, and nothing was kept: append them again"
+                    ),
                 )
                 .at_partition(topic, partition));
             }
@@ -303,7 +372,7 @@ impl Inner {
             let (first, next) = if first < 0 || last < first {
                 // A broker that was asked twice does not say again where the records are.
                 let timeout = log.shared.config.request_timeout;
-                let asked = log.shared.admin.inner().fetch_watermarks(topic, partition, timeout);
+                let asked = log.shared.clients.admin.inner().fetch_watermarks(topic, partition, timeout);
                 let (_, next) = asked.map_err(|e| {
                     let doing = format!("cannot ask for the end of {topic}/{partition}");
                     self.producer.context().context.wrap(&doing, e).at_partition(topic, partition)
@@ -355,10 +424,11 @@ impl Inner {
 
     /// The cluster takes no more from it: there is a newer one, or it has ended a transaction that took too long, which looks the same.
     fn fenced(&mut self, id: &str, why: Error) -> Error {
-        if self.began.elapsed() >= self.allowed {
+        let took = self.began.elapsed().max(self.began_at.elapsed().unwrap_or_default());
+        if took >= self.allowed {
             let message = format!(
-                "a transaction of {id} took longer than {} s and was aborted by the cluster: take a new producer",
-                self.allowed.as_secs()
+                "a transaction of {id} took longer than {} s and was aborted by the cluster: take a new producer; if that goes on, raise transaction.timeout.ms, or have smaller transactions (transaction.max.bytes)",
+                self.allowed.as_secs_f64()
             );
             self.broken = Some((ErrorKind::Unavailable, message.clone()));
             return Error::new(ErrorKind::Unavailable, message).with_source(why);
@@ -370,7 +440,11 @@ impl Inner {
 
     /// The outcome is not known, or nothing more can be appended.
     fn give_up(&mut self, id: &str, e: KafkaError) -> Error {
-        let why = self.producer.context().context.wrap("the transaction's outcome is not known", e);
+        let doing = format!(
+            "the outcome of a transaction of {id} is not known (it had {} s, transaction.timeout.ms)",
+            self.allowed.as_secs_f64()
+        );
+        let why = self.producer.context().context.wrap(&doing, e);
         if why.kind() == ErrorKind::Fenced {
             return self.fenced(id, why);
         }

@@ -27,6 +27,12 @@ pub(super) struct Topic {
     pub(super) retention_ms: Option<i64>,
     /// Records may go by the size of their partition.
     pub(super) goes_by_size: bool,
+    /// Records must have keys: the newest of each is kept for ever, or for a while.
+    pub(super) needs_keys: bool,
+    /// Records are acknowledged once so many copies have them.
+    min_insync_replicas: Option<i64>,
+    /// The copies that each partition is to have.
+    replicas: usize,
     asked: Instant,
 }
 
@@ -36,8 +42,10 @@ impl KafkaLog {
         let shared = self.shared.clone();
         let timeout = shared.config.request_timeout;
         let asked = names.join(", ");
-        let answer = self.blocking(move || describe_topics(shared.admin.inner().native_ptr(), &names, timeout)).await?;
-        answer.map_err(|code| self.shared.admin.inner().context().failure(&format!("cannot ask the cluster for {asked}"), code))
+        let answer = self.blocking(move || describe_topics(shared.clients.admin.inner(), &names, timeout)).await?;
+        answer.map_err(|code| {
+            self.shared.clients.admin.inner().context().failure(&format!("cannot ask the cluster for {asked}"), code)
+        })
     }
 
     /// The topic with its settings; asked for if they are not known or no longer believed.
@@ -74,9 +82,9 @@ impl KafkaLog {
     pub(super) async fn all_topics(&self) -> Result<Vec<Topic>> {
         let shared = self.shared.clone();
         let timeout = shared.config.request_timeout;
-        let metadata = self.blocking(move || shared.admin.inner().fetch_metadata(None, timeout)).await?;
+        let metadata = self.blocking(move || shared.clients.admin.inner().fetch_metadata(None, timeout)).await?;
         let metadata =
-            metadata.map_err(|e| self.shared.admin.inner().context().wrap("cannot ask the cluster for its topics", e))?;
+            metadata.map_err(|e| self.shared.clients.admin.inner().context().wrap("cannot ask the cluster for its topics", e))?;
         let own = |name: &&str| !matches!(*name, "__consumer_offsets" | "__transaction_state" | "__share_group_state");
         let mut names: Vec<String> = metadata.topics().iter().map(|t| t.name()).filter(own).map(str::to_owned).collect();
         names.sort_unstable();
@@ -99,9 +107,10 @@ impl KafkaLog {
         if !missing.is_empty() {
             let asked: Vec<ResourceSpecifier<'_>> = missing.iter().map(|d| ResourceSpecifier::Topic(&d.name)).collect();
             let options = AdminOptions::new().request_timeout(Some(self.shared.config.request_timeout));
-            let context = self.shared.admin.inner().context();
+            let context = self.shared.clients.admin.inner().context();
             let doing = "cannot ask the cluster for the settings of topics";
-            let answers = self.shared.admin.describe_configs(&asked, &options).await.map_err(|e| context.wrap(doing, e))?;
+            let answers =
+                self.shared.clients.admin.describe_configs(&asked, &options).await.map_err(|e| context.wrap(doing, e))?;
             let mut found = Vec::with_capacity(answers.len());
             for (d, answer) in missing.iter().zip(answers) {
                 found.push(match answer {
@@ -125,10 +134,26 @@ impl KafkaLog {
         Ok(topics)
     }
 
+    /// Refuses a topic that is there and is not what was asked for.
+    fn check_there(&self, there: &Topic, spec: TopicSpec) -> Result<()> {
+        let name = &there.info.name;
+        if spec.compacted && there.needs_keys && !there.info.compacted {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "topic {name} has cleanup.policy=compact,delete, so that what it must keep for ever goes by age: kafka-configs.sh --bootstrap-server {} --entity-type topics --entity-name {name} --alter --add-config cleanup.policy=compact",
+                    self.shared.config.bootstrap_servers()
+                ),
+            )
+            .at_topic(name));
+        }
+        check_existing(&there.info, spec)
+    }
+
     pub(super) async fn make_topic(&self, name: &str, spec: TopicSpec) -> Result<TopicInfo> {
         check_topic(name, spec)?;
         if let Some(there) = self.find_topic(name).await? {
-            check_existing(&there.info, spec)?;
+            self.check_there(&there, spec)?;
             return Ok(there.info);
         }
         let config = &self.shared.config;
@@ -136,6 +161,10 @@ impl KafkaLog {
         let limit = config.max_message_bytes.to_string();
         let mut topic =
             NewTopic::new(name, spec.partitions, TopicReplication::Fixed(replication)).set("max.message.bytes", &limit);
+        // Kafka's own default is 1: then an acknowledged record may be on one disk, however many copies there are to be.
+        if replication >= 3 {
+            topic = topic.set("min.insync.replicas", "2");
+        }
         for (setting, value) in &config.topic_settings {
             topic = topic.set(setting, value);
         }
@@ -144,10 +173,15 @@ impl KafkaLog {
         }
         let options =
             AdminOptions::new().request_timeout(Some(config.request_timeout)).operation_timeout(Some(config.request_timeout));
-        let context = self.shared.admin.inner().context();
+        let context = self.shared.clients.admin.inner().context();
         let doing = format!("cannot create the topic {name}");
-        let made =
-            self.shared.admin.create_topics([&topic], &options).await.map_err(|e| context.wrap(&doing, e).at_topic(name))?;
+        let made = self
+            .shared
+            .clients
+            .admin
+            .create_topics([&topic], &options)
+            .await
+            .map_err(|e| context.wrap(&doing, e).at_topic(name))?;
         for result in made {
             match result {
                 // Somebody was faster; what is there is looked at below.
@@ -155,12 +189,19 @@ impl KafkaLog {
                 Err((_, code)) => return Err(context.failure(&doing, code).at_topic(name)),
             }
         }
-        let deadline = Instant::now() + config.request_timeout;
+        let (made_at, deadline) = (Instant::now(), Instant::now() + config.request_timeout);
         loop {
             let led = self.describe(vec![name.to_owned()]).await?.pop().is_some_and(|d| d.led);
             if led && let Some(there) = self.find_topic(name).await? {
-                check_existing(&there.info, spec)?;
-                return Ok(there.info);
+                match self.check_there(&there, spec) {
+                    Ok(()) => {
+                        warn_of_one_copy(&there);
+                        return Ok(there.info);
+                    }
+                    // Brokers hear of the settings of a topic one after the other too, and any of them answers.
+                    Err(_) if made_at.elapsed() < GONE_AFTER => drop(self.shared.topics().remove(name)),
+                    Err(e) => return Err(e),
+                }
             }
             if Instant::now() >= deadline {
                 return Err(Error::new(
@@ -177,10 +218,15 @@ impl KafkaLog {
         let there = self.find_topic(name).await?.ok_or_else(|| Error::unknown_topic(name))?;
         let timeout = self.shared.config.request_timeout;
         let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
-        let context = self.shared.admin.inner().context();
+        let context = self.shared.clients.admin.inner().context();
         let doing = format!("cannot delete the topic {name}");
-        let deleted =
-            self.shared.admin.delete_topics(&[name], &options).await.map_err(|e| context.wrap(&doing, e).at_topic(name))?;
+        let deleted = self
+            .shared
+            .clients
+            .admin
+            .delete_topics(&[name], &options)
+            .await
+            .map_err(|e| context.wrap(&doing, e).at_topic(name))?;
         for result in deleted {
             result.map_err(|(_, code)| match code {
                 Code::UnknownTopicOrPartition => Error::unknown_topic(name),
@@ -206,21 +252,36 @@ impl KafkaLog {
     }
 }
 
+fn warn_of_one_copy(topic: &Topic) {
+    if topic.replicas > 1 && topic.min_insync_replicas == Some(1) {
+        tracing::warn!(
+            topic = topic.info.name,
+            replicas = topic.replicas,
+            "min.insync.replicas is 1: a record that was acknowledged is lost with one disk while the other copies are behind; set it to 2"
+        );
+    }
+}
+
 impl Topic {
     fn new(described: &Described, settings: &ConfigResource) -> Self {
         let text = |name| settings.get(name).and_then(|entry| entry.value.as_deref());
         let number = |name| text(name).and_then(|value| value.parse::<i64>().ok());
-        let deletes = text("cleanup.policy").is_none_or(|policy| policy.contains("delete"));
+        let policy = text("cleanup.policy").unwrap_or("delete");
+        let (compacts, deletes) = (policy.contains("compact"), policy.contains("delete"));
         Self {
             info: TopicInfo {
                 name: described.name.clone(),
                 id: described.id.clone(),
                 partitions: described.partitions,
-                compacted: text("cleanup.policy").is_some_and(|policy| policy.contains("compact")),
+                // One that deletes as well forgets the newest record of a key when it is old.
+                compacted: compacts && !deletes,
             },
             max_message_bytes: number("max.message.bytes").and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX),
             retention_ms: number("retention.ms").filter(|ms| deletes && *ms >= 0),
             goes_by_size: deletes && number("retention.bytes").is_some_and(|bytes| bytes >= 0),
+            needs_keys: compacts,
+            min_insync_replicas: number("min.insync.replicas"),
+            replicas: described.replicas,
             asked: Instant::now(),
         }
     }

@@ -5,6 +5,7 @@ use std::process::Command;
 /// A Kafka cluster that the project's script runs.
 #[derive(Debug, Clone)]
 pub struct Cluster {
+    name: String,
     pub bootstrap_servers: String,
 }
 
@@ -18,7 +19,18 @@ impl Cluster {
     /// Starts it, or finds it running.
     pub fn start(name: &str, options: &[&str]) -> Self {
         let info = Self::start_described(name, options);
-        Self { bootstrap_servers: info["bootstrap_servers"].as_str().unwrap().to_owned() }
+        Self { name: name.to_owned(), bootstrap_servers: info["bootstrap_servers"].as_str().unwrap().to_owned() }
+    }
+
+    /// `pause`, `resume`: what the script does with the cluster.
+    pub fn act(&self, verb: &str) {
+        dev_kafka(&[verb, &self.name]);
+    }
+
+    /// The folder of the data of its first broker.
+    pub fn data(&self) -> PathBuf {
+        let info: serde_json::Value = serde_json::from_slice(&dev_kafka(&["info", &self.name, "--json"])).unwrap();
+        PathBuf::from(info["brokers"][0]["datadir"].as_str().unwrap())
     }
 
     pub async fn log(&self) -> KafkaLog {

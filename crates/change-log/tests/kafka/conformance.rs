@@ -19,3 +19,8 @@ impl LogFactory for Cluster {
 mod one_broker {
     change_log::conformance_tests!(crate::cluster::Cluster::start("shared", &[]));
 }
+
+/// Every record on three brokers, of which two must have it before it is acknowledged.
+mod three_brokers {
+    change_log::conformance_tests!(crate::cluster::Cluster::start("three", &["--brokers", "3"]));
+}

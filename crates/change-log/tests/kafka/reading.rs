@@ -1,7 +1,7 @@
 //! Reading while topics go and come, and while many partitions are read at once.
 
 use crate::cluster::Cluster;
-use change_log::{Append, ChangeLog, ErrorKind, HeaderSet, RecordsBuilder, TopicSpec, Transaction};
+use change_log::{Append, ChangeLog, ErrorKind, HeaderSet, KafkaLog, RecordsBuilder, TopicSpec, Transaction};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use std::time::{Duration, Instant};
@@ -130,4 +130,130 @@ async fn a_read_in_the_middle_of_an_undecided_transaction_ends_and_goes_on_when_
     timeout(PATIENCE, log.wait(&topic, 0, 1)).await.expect("the wait ends").unwrap();
     let fetched = timeout(PATIENCE, log.read(&topic, 0, 1, 100)).await.expect("the read ends").unwrap();
     assert_eq!(fetched.records.iter().map(|r| (r.offset, r.value)).collect::<Vec<_>>(), [(1, Some(&b"1"[..])), (2, Some(b"2"))]);
+}
+
+#[tokio::test]
+async fn bytes_that_a_broker_has_stored_and_that_are_not_those_written_are_damage_and_not_a_broker_that_is_away() {
+    let cluster = Cluster::start("shared", &[]);
+    let log = KafkaLog::open(cluster.config().set("compression.type", "none")).await.unwrap();
+    let topic = name("damage");
+    log.create_topic(&topic, TopicSpec::new()).await.unwrap();
+    let mut producer = log.producer(&topic).await.unwrap();
+    for value in ["whole", "damaged", "whole"] {
+        producer.append(transaction(&topic, 0, value.as_bytes())).await.unwrap();
+    }
+    let place = std::fs::read_dir(cluster.data().join(format!("{topic}-0"))).unwrap().find_map(|entry| {
+        let segment = entry.unwrap().path();
+        let at = std::fs::read(&segment).unwrap().windows(7).position(|w| w == b"damaged")?;
+        Some((segment, at as u64))
+    });
+    let (segment, at) = place.expect("the value lies in a segment as it is");
+    let file = std::fs::OpenOptions::new().write(true).open(&segment).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"D", at).unwrap();
+    let e = timeout(PATIENCE, log.read(&topic, 0, 2, 100)).await.expect("the read ends").unwrap_err();
+    assert_eq!(
+        (e.kind(), e.topic(), e.partition(), e.offset()),
+        (ErrorKind::Corrupt, Some(topic.as_str()), Some(0), Some(2)),
+        "{e}"
+    );
+    // What lies behind it is there.
+    let fetched = timeout(PATIENCE, log.read(&topic, 0, 4, 100)).await.expect("the read ends").unwrap();
+    assert_eq!(fetched.records.iter().map(|r| r.value).collect::<Vec<_>>(), [Some(&b"whole"[..])]);
+}
+
+/// Records of so many bytes that no compression makes smaller.
+fn noise(seed: u64, records: usize, bytes: usize) -> RecordsBuilder {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ seed;
+    let mut out = RecordsBuilder::new();
+    for _ in 0..records {
+        let next = |_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        };
+        let value: Vec<u8> = (0..bytes).map(next).collect();
+        out.push(Some(b"k"), Some(&value), HeaderSet::NONE, 7).unwrap();
+    }
+    out
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_partitions_are_read_at_once_what_is_read_ahead_has_one_limit() {
+    const PARTITIONS: i32 = 24;
+    const RECORDS: usize = 60;
+    let cluster = Cluster::start("shared", &[]);
+    let mut config = cluster.config();
+    // Eight shares.
+    config.read_ahead_bytes = 1 << 20;
+    let log = KafkaLog::open(config).await.unwrap();
+    let topic = name("budget");
+    log.create_topic(&topic, TopicSpec { partitions: PARTITIONS, compacted: false }).await.unwrap();
+    let records = noise(1, RECORDS, 5_000).finish();
+    let appends = (0..PARTITIONS).map(|partition| Append::new(&topic, partition, records.clone())).collect();
+    log.producer(&topic).await.unwrap().append(Transaction { appends }).await.unwrap();
+    let mut readers = tokio::task::JoinSet::new();
+    for partition in 0..PARTITIONS {
+        let (log, topic, records) = (log.clone(), topic.clone(), records.clone());
+        readers.spawn(async move {
+            let (mut from, mut at) = (0, 0);
+            while at < RECORDS {
+                let fetched = timeout(PATIENCE, log.read(&topic, partition, from, 20_000)).await.expect("a read ends").unwrap();
+                for (read, written) in fetched.records.iter().zip(records.iter().skip(at)) {
+                    assert_eq!(read.offset, at as i64);
+                    assert!(read.value == written.value, "{topic}/{partition} at {at} has another value");
+                    at += 1;
+                }
+                from = fetched.next_offset;
+            }
+        });
+    }
+    while let Some(read) = readers.join_next().await {
+        read.unwrap();
+    }
+    // All of them begin anew, and stop in the middle.
+    for partition in 0..PARTITIONS {
+        log.read(&topic, partition, 0, 20_000).await.unwrap();
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while log.partitions_ahead() > 8 {
+        assert!(Instant::now() < deadline, "{} partitions hold what was not read", log.partitions_ahead());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_nobody_reads_any_more_gives_up_what_it_holds_and_is_read_again_from_anywhere() {
+    let cluster = Cluster::start("shared", &[]);
+    let mut config = cluster.config();
+    config.idle_partition_timeout = Duration::from_secs(1);
+    let log = KafkaLog::open(config).await.unwrap();
+    let topic = name("idle");
+    log.create_topic(&topic, TopicSpec::new()).await.unwrap();
+    log.producer(&topic)
+        .await
+        .unwrap()
+        .append(Transaction { appends: vec![Append::new(&topic, 0, noise(2, 20, 5_000).finish())] })
+        .await
+        .unwrap();
+    let first = log.read(&topic, 0, 0, 20_000).await.unwrap();
+    assert!(!first.at_end && log.partitions_ahead() == 1, "there is more");
+    let deadline = Instant::now() + PATIENCE;
+    while log.partitions_ahead() > 0 {
+        assert!(Instant::now() < deadline, "it is still held");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (mut from, mut read) = (first.next_offset, first.records.len());
+    while read < 20 {
+        let fetched = timeout(PATIENCE, log.read(&topic, 0, from, 20_000)).await.expect("a read ends").unwrap();
+        (from, read) = (fetched.next_offset, read + fetched.records.len());
+    }
+    // Who waits is not idle, however long it takes.
+    let waiting = tokio::spawn({
+        let (log, topic) = (log.clone(), topic.clone());
+        async move { log.wait(&topic, 0, from).await }
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    log.producer(&topic).await.unwrap().append(transaction(&topic, 0, b"at last")).await.unwrap();
+    timeout(PATIENCE, waiting).await.expect("the wait ends").unwrap().unwrap();
 }
