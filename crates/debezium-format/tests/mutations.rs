@@ -1,9 +1,10 @@
 //! The fast path gives what the general path gives: on records as written, and on the same records damaged in every way we can think of.
 
 use crate::connect::schema_of;
+use crate::embedded;
 use crate::golden::load;
 use crate::random::{changes, rows, schema, seeds};
-use cdc_core::TableSchema;
+use cdc_core::{TableId, TableSchema};
 use debezium_format::{Connector, Converter, Decoder, DecoderConfig, Encoder, EncoderConfig, Profile, RecordList};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -91,15 +92,8 @@ fn damage(random: &mut StdRng, value: &[u8]) -> Vec<u8> {
 }
 
 /// Damages `values` and reads them both ways.
-fn compare(
-    random: &mut StdRng,
-    schema: &Arc<TableSchema>,
-    config: DecoderConfig,
-    values: &[Vec<u8>],
-    count: usize,
-) -> (usize, usize) {
-    let mut fast = Decoder::new(Arc::clone(schema), config).unwrap();
-    let mut strict = Decoder::new(Arc::clone(schema), config).unwrap();
+fn compare(random: &mut StdRng, decoder: impl Fn() -> Decoder, values: &[Vec<u8>], count: usize) -> (usize, usize) {
+    let (mut fast, mut strict) = (decoder(), decoder());
     let (mut read, mut refused) = (0, 0);
     for i in 0..count {
         let original = values.choose(random).unwrap();
@@ -138,8 +132,9 @@ fn damaged_random_events_are_read_alike_by_both_paths() {
         let mut sink = RecordList::default();
         Encoder::new(&config, Arc::clone(&schema), "shop.inventory.random").unwrap().encode(&changes, &mut sink).unwrap();
         let values: Vec<Vec<u8>> = sink.records().iter().filter_map(|r| r.value.clone()).collect();
-        let (read, refused) =
-            compare(&mut random, &schema, DecoderConfig::new(Converter::Json { schemas }, Profile::exact()), &values, 400);
+        let config = DecoderConfig::new(Converter::Json { schemas }, Profile::exact());
+        let decoder = || Decoder::new(Arc::clone(&schema), config).unwrap();
+        let (read, refused) = compare(&mut random, decoder, &values, 400);
         assert!(read > 100 && refused > 50, "{read} read, {refused} refused");
     });
 }
@@ -147,17 +142,37 @@ fn damaged_random_events_are_read_alike_by_both_paths() {
 #[test]
 fn damaged_recorded_events_are_read_alike_by_both_paths() {
     let events = load("mysql-default");
-    let config = |schemas| DecoderConfig::new(Converter::Json { schemas }, Profile::default());
+    let decoder = |schema: &Arc<TableSchema>, schemas| {
+        let config = DecoderConfig::new(Converter::Json { schemas }, Profile::default());
+        Decoder::new(Arc::clone(schema), config).unwrap()
+    };
     seeds(30, |mut random| {
         let event = events.iter().filter(|e| e.value.is_some()).collect::<Vec<_>>().choose(&mut random).copied().unwrap();
         let schema = schema_of(event);
         let alike = events.iter().filter(|e| e.topic == event.topic && e.value.is_some() && schema_of(e) == schema);
         let values: Vec<Vec<u8>> = alike.map(|e| e.value.clone().unwrap().into_bytes()).collect();
-        compare(&mut random, &schema, config(true), &values, 150);
+        compare(&mut random, || decoder(&schema, true), &values, 150);
         let payloads: Vec<Vec<u8>> = values
             .iter()
             .map(|v| serde_json::from_slice::<serde_json::Value>(v).unwrap()["payload"].to_string().into_bytes())
             .collect();
-        compare(&mut random, &schema, config(false), &payloads, 300);
+        compare(&mut random, || decoder(&schema, false), &payloads, 300);
+    });
+}
+
+#[test]
+fn damaged_events_of_other_layouts_and_modes_are_read_alike_by_both_paths() {
+    let scenarios =
+        ["mysql-smt_unwrap_rewrite", "mysql-smt_unwrap", "mysql-time_isostring", "mysql-time_connect", "mysql-binary_hex"];
+    let events = scenarios.map(|scenario| load(scenario).into_iter().filter(|e| e.value.is_some()).collect::<Vec<_>>());
+    seeds(40, |mut random| {
+        let events = events.choose(&mut random).unwrap();
+        let event = events.choose(&mut random).unwrap();
+        let schema = embedded::parse(event);
+        let alike = events.iter().filter(|e| e.topic == event.topic).map(embedded::key_and_value);
+        let values: Vec<Vec<u8>> =
+            alike.filter(|(key, value)| schema.is_of(*key, value)).map(|(_, value)| value.to_vec()).collect();
+        let table = Arc::new(schema.table_schema(TableId::new("inventory", event.table()), 1));
+        compare(&mut random, || Decoder::for_events(Arc::clone(&table), &schema).unwrap(), &values, 400);
     });
 }
