@@ -60,4 +60,30 @@ async fn every_way_in_works_and_whoever_has_no_right_to_it_is_refused() {
             assert!(!said.contains("a wrong secret"), "{said}");
         }
     }
+
+    // A token of the cluster's own endpoint; and one that the client makes for itself, which only a listener for trials takes.
+    let with_token = |secret| {
+        [
+            ("security.protocol", "sasl_ssl"),
+            ("ssl.ca.location", ca),
+            ("sasl.mechanism", "OAUTHBEARER"),
+            ("sasl.oauthbearer.method", "oidc"),
+            ("sasl.oauthbearer.token.endpoint.url", text("token_endpoint")),
+            ("sasl.oauthbearer.client.id", user),
+            ("sasl.oauthbearer.client.secret", secret),
+        ]
+    };
+    append_and_read(at(text("oidc"), &with_token(password))).await.unwrap();
+    let e = append_and_read(at(text("oidc"), &with_token("a wrong secret"))).await.expect_err("a wrong secret");
+    assert_eq!(e.kind(), ErrorKind::Denied, "{e}");
+    let unsigned = [
+        ("security.protocol", "sasl_ssl"),
+        ("ssl.ca.location", ca),
+        ("sasl.mechanism", "OAUTHBEARER"),
+        ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
+        ("sasl.oauthbearer.config", "principal=mirror"),
+    ];
+    append_and_read(at(sasl_ssl, &unsigned)).await.unwrap();
+    let e = append_and_read(at(text("oidc"), &unsigned)).await.expect_err("an unsigned token");
+    assert_eq!(e.kind(), ErrorKind::Denied, "{e}");
 }
