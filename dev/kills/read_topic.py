@@ -1,12 +1,19 @@
 """Prints the records of partition 0 of a topic as JSON lines, read-committed, up to its end: read_topic.py SERVERS TOPIC
 
-A line has `topic`, `partition`, `offset`, `key` and `value`, as `lakehouse log` prints them. The client is Confluent's for Python.
+A line has `topic`, `partition`, `offset`, `key` and `value`, as `lakehouse log` prints them; of an event with its schema, the payload. The client is
+Confluent's for Python.
 """
 
 import json
 import sys
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+
+def parse(data):
+    value = None if data is None else json.loads(data)
+    with_schema = isinstance(value, dict) and set(value) == {"schema", "payload"}
+    return value["payload"] if with_schema else value
 
 
 def main():
@@ -25,7 +32,6 @@ def main():
                 if message.error().code() == KafkaError._PARTITION_EOF:
                     return
                 sys.exit("%s: %s" % (topic, message.error()))
-            parse = lambda data: None if data is None else json.loads(data)
             record = {
                 "topic": topic, "partition": 0, "offset": message.offset(),
                 "key": parse(message.key()), "value": parse(message.value()),
