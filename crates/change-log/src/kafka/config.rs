@@ -124,6 +124,8 @@ impl KafkaLogConfig {
             // A partition that is added or sought waits for the fetch that is under way.
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "100")
+            // A share is read in milliseconds: a queue that is full must not rest for the second that is the client's default.
+            .set("fetch.queue.backoff.ms", "5")
             .set("queued.min.messages", "1000000")
             // Half of the share waits in the client's queue, half with us. What comes is compressed.
             .set("queued.max.messages.kbytes", (share >> 11).to_string())
