@@ -42,8 +42,10 @@ impl Other {
 
     async fn write(&mut self, partition: i32, events: &[Event]) {
         let mut builder = RecordsBuilder::new();
+        // Older ones retention would remove.
+        let now_ms = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis().try_into().unwrap();
         for (key, value) in events {
-            builder.push(key.as_deref(), value.as_deref(), HeaderSet::NONE, 1_700_000_000_000).unwrap();
+            builder.push(key.as_deref(), value.as_deref(), HeaderSet::NONE, now_ms).unwrap();
         }
         let appends = vec![Append::new(&self.topic, partition, builder.finish())];
         self.producer.append(Transaction { appends }).await.unwrap();
@@ -145,10 +147,12 @@ async fn a_topic_of_several_partitions_is_mirrored_and_each_has_its_own_change_o
         stop(source).await;
         let mut other = Other::of(&f, "t", 3).await;
         let events = other.captured().await;
+        let (first, rest) = events.split_first().unwrap();
+        other.write(0, std::slice::from_ref(first)).await;
+        // While the sink reads, each partition comes to its change of columns at another moment.
         let running = start(sink(&f)).await;
-        for (n, event) in events.iter().enumerate() {
-            let partition = i32::try_from(n % 20 % 3).unwrap();
-            other.write(partition, std::slice::from_ref(event)).await;
+        for (n, event) in (1..).zip(rest) {
+            other.write(n % 20 % 3, std::slice::from_ref(event)).await;
         }
         other.applied_by(&running, &f.name("t")).await;
         stop(running).await;
