@@ -27,7 +27,7 @@ def java(bench, heap):
     logging = os.path.join(bench.data, "log4j2.properties")
     with open(logging, "w", encoding="utf-8") as file:
         file.write(LOGGING)
-    return [bench.java, "-Xmx" + heap, "-Dlog4j2.configurationFile=" + logging, "-Dlog4j.configurationFile=" + logging, "-Djava.awt.headless=true"]
+    return [bench.java, "-Xmx" + heap, "-Dlog4j2.configurationFile=" + logging, "-Djava.awt.headless=true"]
 
 
 def class_path(*folders):

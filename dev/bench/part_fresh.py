@@ -2,7 +2,7 @@
 
 An observer asks the catalog every 5 ms for the table's newest snapshot. Ours says up to which offset of the topic it reaches; in the Apache sink's,
 which appends the events of one partition in order, the number of rows says it. The topic is read afterwards: the n-th event
-behind the first rows is the n-th change. Ours runs with 256 MB of memory for each half, where control groups can be made.
+behind the first rows is the n-th change. The first ten seconds do not count. Ours runs with 256 MB of memory for each half, where control groups can be made.
 """
 
 import os
@@ -16,6 +16,8 @@ from processes import Failed, MemoryLimit, load_average, until
 
 RATE = 1_000
 ROWS = 2_000
+# The first of them do not count: the pair's code is not compiled yet.
+WARM_SECONDS = {True: 5, False: 10}
 SECONDS = {True: 8, False: 60}
 LIMIT_MIB = 256
 # Of the pair; ours is 500 ms, its default.
@@ -23,12 +25,13 @@ INTERVALS_MS = {True: (1_000,), False: (1_000, 5_000)}
 
 
 def run(bench, report):
-    seconds = SECONDS[bench.quick]
+    warm = WARM_SECONDS[bench.quick]
+    seconds = warm + SECONDS[bench.quick]
     bench.say("cdc-source and iceberg-sink, %d s" % seconds)
-    ours = our_run(bench, seconds)
+    ours = our_run(bench, seconds, warm)
     for interval in INTERVALS_MS[bench.quick]:
         bench.say("Debezium and the Apache sink, a commit each %d ms, %d s" % (interval, seconds))
-        theirs = their_run(bench, seconds, interval)
+        theirs = their_run(bench, seconds, warm, interval)
         what = "commits each 500 ms; the pair's each %s ms" % format(interval, ",d")
         for name in ("p50_ms", "p99_ms", "max_ms"):
             report.less("fresh", what, name.replace("_ms", ", ms"), ours[name], theirs[name])
@@ -69,20 +72,24 @@ class Observer(threading.Thread):
         self.join()
 
 
-def write(bench, seconds):
-    """Makes the changes; returns when each COMMIT had returned."""
+def write(bench, seconds, warm, cpu):
+    """Makes the changes; returns when each COMMIT had returned, and what had been used by the time from which on it counts."""
     path = os.path.join(bench.data, "transactions")
     command = [os.path.join(bench.binaries, "paced-writer"), *map(str, (bench.mysql.port, RATE, seconds, ROWS, path))]
+    used = []
+    sample = threading.Timer(warm, lambda: used.append(cpu()))
+    sample.start()
     subprocess.run(command, check=True, timeout=seconds + 120)
+    sample.join()
     with open(path, encoding="ascii") as file:
-        return [float(line.split()[2]) for line in file]
+        return [float(line.split()[2]) for line in file], used[0]
 
 
-def delays(commits, visible):
-    """`visible`: for each change when it was seen."""
+def delays(commits, visible, warm):
+    """`visible`: for each change when it was seen; `warm`: the seconds at first that do not count."""
     if len(commits) != len(visible):
         raise Failed("%d changes were made, and %d are in the topic" % (len(commits), len(visible)))
-    found = sorted(1e3 * (seen - commit) for commit, seen in zip(commits, visible))
+    found = sorted(1e3 * (seen - commit) for commit, seen in zip(commits[RATE * warm :], visible[RATE * warm :]))
     return {
         "changes": len(found), "p50_ms": found[len(found) // 2], "p99_ms": found[int(len(found) * 0.99)], "max_ms": found[-1],
         "changes_per_second": (len(commits) - 1) / (commits[-1] - commits[0]),
@@ -99,7 +106,7 @@ def when(seen, progress):
     return found
 
 
-def our_run(bench, seconds):
+def our_run(bench, seconds, warm):
     bench.mysql.load(ROWS)
     mirror = Mirror(bench, "fresh")
     limits = [MemoryLimit.make(name, LIMIT_MIB) for name in ("source", "sink")]
@@ -109,8 +116,7 @@ def our_run(bench, seconds):
     until("the first rows are in the topic", 60, lambda: bench.kafka.end_offset(mirror.topic) >= ROWS, 0.1, halves)
     first = bench.kafka.settled(mirror.topic, halves)
     until("the first rows are in the table", 60, lambda: observer.reached(ROWS), 0.1, halves)
-    cpu = sum(h.cpu() for h in halves)
-    commits = write(bench, seconds)
+    commits, cpu = write(bench, seconds, warm, lambda: sum(h.cpu() for h in halves))
     end = bench.kafka.settled(mirror.topic, halves)
     offsets = [offset for offset, _ in bench.kafka.values(mirror.topic, first, end)]
     until("the last change is in the table", 60, lambda: observer.reached(offsets[-1] + 1), 0.05, halves)
@@ -123,13 +129,14 @@ def our_run(bench, seconds):
         if limit is not None:
             limit.remove()
     return {
-        **delays(commits, when(observer.seen, [offset + 1 for offset in offsets])), "cpu_us_per_change": 1e6 * cpu / len(commits),
+        **delays(commits, when(observer.seen, [offset + 1 for offset in offsets]), warm),
+        "cpu_us_per_change": 1e6 * cpu / (len(commits) - RATE * warm),
         "peak_rss_mib": sum(peaks), "source_peak_rss_mib": peaks[0], "sink_peak_rss_mib": peaks[1],
         "limit_mib": LIMIT_MIB if None not in limits else None, "heads": len(observer.seen), "load_before": load,
     }
 
 
-def their_run(bench, seconds, interval):
+def their_run(bench, seconds, warm, interval):
     bench.mysql.load(ROWS)
     name = "pair%d" % interval
     topic = name + ".bench.orders"
@@ -140,14 +147,14 @@ def their_run(bench, seconds, interval):
     observer = Observer(bench, name + "_sink", lambda head: head.rows())
     until("the first rows are in the table", 180, lambda: observer.reached(ROWS), 0.1, [worker.process])
     bench.kafka.settled(topic, [worker.process])
-    cpu = worker.cpu()
-    commits = write(bench, seconds)
+    commits, cpu = write(bench, seconds, warm, worker.cpu)
     until("the last change is in the table", 180, lambda: observer.reached(ROWS + len(commits)), 0.05, [worker.process])
     cpu = worker.cpu() - cpu
     observer.end()
     peak = worker.peak()
     worker.end()
     return {
-        **delays(commits, when(observer.seen, range(ROWS + 1, ROWS + len(commits) + 1))), "cpu_us_per_change": 1e6 * cpu / len(commits),
+        **delays(commits, when(observer.seen, range(ROWS + 1, ROWS + len(commits) + 1)), warm),
+        "cpu_us_per_change": 1e6 * cpu / (len(commits) - RATE * warm),
         "peak_rss_mib": peak, "heads": len(observer.seen), "load_before": load,
     }

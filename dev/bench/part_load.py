@@ -5,12 +5,11 @@ as well. A reader first reads the table, then follows; both go into Kafka.
 """
 
 import os
-import subprocess
 import time
 
 from connect import Worker
 from mirror import Mirror
-from processes import Failed, load_average, until
+from processes import Failed, Helper, load_average, until
 
 RATE = 500
 ROWS = {True: 60_000, False: 300_000}
@@ -47,18 +46,17 @@ def run(bench, report):
     report.less("load", "reading the table took", "seconds", ours["read_seconds"], theirs["read_seconds"])
 
 
-class Writer:
+class Writer(Helper):
     """The users, as a process: for so many seconds, or until they are told to end."""
 
     def __init__(self, bench, name, seconds=0):
         self.path = os.path.join(bench.data, "transactions-" + name)
         command = [os.path.join(bench.binaries, "paced-writer"), *map(str, (bench.mysql.port, RATE, seconds, 1_000, self.path))]
-        self.child = subprocess.Popen(command, stdin=subprocess.PIPE)
+        super().__init__(command)
 
     def transactions(self):
         """When each was due, and ended."""
-        self.child.stdin.close()
-        if self.child.wait(600) != 0:
+        if self.wait(600) != 0:
             raise Failed("paced-writer ended with code %d" % self.child.returncode)
         with open(self.path, encoding="ascii") as file:
             return [(float(due), float(ended)) for due, _, ended in map(str.split, file)]
@@ -78,20 +76,19 @@ def beside(bench, name, topic, rows, begin, must_work=lambda: None):
     """A reader that begins while transactions go on, reads the table and follows for a while."""
     load = load_average()
     writer = Writer(bench, name)
-    try:
-        time.sleep(1)
-        began = time.time()
-        reader = begin()
-        until("the table has been read into " + topic, 140, lambda: bench.kafka.end_offset(topic) >= rows, 0.05, [reader])
-        read = time.time()
-        time.sleep(1 + FOLLOW_SECONDS[bench.quick])
-        end = time.time()
-        reader.must_run()
-        must_work()
-        transactions = writer.transactions()
-        reader.end()
-    finally:
-        writer.child.kill()
+    time.sleep(1)
+    began = time.time()
+    reader = begin()
+    until("the table has been read into " + topic, 300, lambda: bench.kafka.end_offset(topic) >= rows, 0.05, [reader])
+    read = time.time()
+    # A second for catching up with what was changed meanwhile.
+    time.sleep(1 + FOLLOW_SECONDS[bench.quick])
+    end = time.time()
+    reader.must_run()
+    must_work()
+    transactions = writer.transactions()
+    reader.end()
     return {
-        "read": times(transactions, began, read), "follow": times(transactions, read + 1, end), "read_seconds": read - began, "load_before": load,
+        "read": times(transactions, began, read), "follow": times(transactions, read + 1, end), "read_seconds": read - began,
+        "load_before": load,
     }

@@ -9,7 +9,7 @@ import os
 import subprocess
 
 from connect import class_path, debezium, java
-from processes import Failed, load_average
+from processes import Failed, Helper, load_average
 
 SIZES = {True: (20_000, 60_000), False: (60_000, 300_000)}
 PATIENCE = 600
@@ -44,7 +44,7 @@ def both(bench, what, schemas, rows):
     return ours.result, theirs.result
 
 
-class Runner:
+class Runner(Helper):
     """A process that reads so many rows, then says what it has used."""
 
     def __init__(self, bench, side, what, schemas, rows):
@@ -72,7 +72,7 @@ class Runner:
             ]
         self.log = os.path.join(folder, "log")
         with open(self.log, "wb") as log:
-            self.child = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+            super().__init__(command, cwd=folder, stdout=subprocess.PIPE, stderr=log)
         self.lines = self.said()
         self.result = None
 
@@ -96,11 +96,7 @@ class Runner:
 
     def outcome(self):
         outcome = json.loads(next(self.lines))
-        self.child.stdin.close()
-        try:
-            self.child.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
+        self.wait(PATIENCE)
         return {**outcome, "load_before": self.load}
 
 

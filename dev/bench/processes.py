@@ -92,6 +92,7 @@ class Process:
             RUNNING.remove(self)
 
 
+# What has an end, `end(patience)`, that has not come yet.
 RUNNING = []
 
 
@@ -99,6 +100,26 @@ def end_all():
     """Whatever still runs, in the reverse order of its start."""
     for process in reversed(list(RUNNING)):
         process.end(5)
+
+
+class Helper:
+    """A child that ends by itself and is spoken to meanwhile; one that is left over when a part fails is killed."""
+
+    def __init__(self, command, **streams):
+        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, **streams)
+        RUNNING.append(self)
+
+    def wait(self, patience):
+        """Closes its standard input, waits for its end; returns the code."""
+        self.child.stdin.close()
+        code = self.child.wait(patience)
+        RUNNING.remove(self)
+        return code
+
+    def end(self, _patience=0):
+        self.child.kill()
+        self.child.wait()
+        RUNNING.remove(self)
 
 
 class MemoryLimit:
