@@ -31,8 +31,9 @@ demo-trino: rust ## the same, its tables read by a real Trino, which joins them 
 test: rust ## set up what the tests need and run all of them
 	@dev/test
 
-bench: rust ## measure: snapshot, stream, whole pipe, freshness, memory
-	@dev/bench
+bench: rust ## measure: each stage of the mirror; then all of it beside Debezium and the Apache Iceberg sink
+	@dev/bench/stages
+	@dev/bench/run
 
 lint: rust ## formatting, clippy, documentation, dependencies, scripts
 	@dev/lint

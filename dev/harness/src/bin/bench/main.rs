@@ -66,10 +66,10 @@ fn plan(args: &[String]) -> Result<Plan> {
             "--quick" => quick = true,
             "--only" => only.extend(args.next().ok_or("--only takes a stage")?.split(',').map(str::to_owned)),
             "--out" => out = Some(PathBuf::from(args.next().ok_or("--out takes a folder")?)),
-            other => return Err(format!("unknown argument {other}\n  → dev/bench --help").into()),
+            other => return Err(format!("unknown argument {other}\n  → dev/bench/stages --help").into()),
         }
     }
-    let out = out.ok_or("--out is missing\n  → start it through dev/bench")?;
+    let out = out.ok_or("--out is missing\n  → start it through dev/bench/stages")?;
     let sizes = if quick { (200_000, 60_000, 8, 5) } else { (1_000_000, 500_000, 30, 20) };
     let (table_rows, changes, fresh_seconds, idle_seconds) = sizes;
     Ok(Plan { quick, only, out, table_rows, changes, fresh_seconds, idle_seconds })
