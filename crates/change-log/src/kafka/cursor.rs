@@ -124,8 +124,13 @@ impl Cursor {
         let mut drained = false;
         while state.ahead_bytes() < self.room {
             let Some(queue) = &state.queue else { break };
-            let mut filling =
-                Filling { builder: RecordsBuilder::new(), next: state.next, ended: state.ended, headers: state.headers };
+            let mut filling = Filling {
+                builder: RecordsBuilder::new(),
+                built: state.next,
+                next: state.next,
+                ended: state.ended,
+                headers: state.headers,
+            };
             let taken = queue.take(|event| match event {
                 Event::Record(message) => filling.record(self, &message),
                 Event::End(at) => {
@@ -239,6 +244,8 @@ impl State {
 /// A block that is being taken from the queue.
 struct Filling {
     builder: RecordsBuilder,
+    /// Behind the last record of the block, from where the next one's gap is counted. The end of the partition moves `next` alone.
+    built: i64,
     next: i64,
     ended: bool,
     headers: bool,
@@ -247,8 +254,7 @@ struct Filling {
 impl Filling {
     fn record(&mut self, cursor: &Cursor, message: &Message<'_>) -> Result<()> {
         let offset = message.offset();
-        let gap = offset - self.next;
-        if gap < 0 {
+        if offset < self.next {
             // Fetched before a seek: what lies before the place that was asked for is not asked for.
             return Ok(());
         }
@@ -269,8 +275,9 @@ impl Filling {
         } else {
             crate::HeaderSet::NONE
         };
+        let gap = offset - self.built;
         self.builder.push_after_gap(gap, message.key(), message.value(), headers, message.timestamp_ms())?;
-        self.next = offset + 1;
+        (self.built, self.next) = (offset + 1, offset + 1);
         self.ended = false;
         Ok(())
     }

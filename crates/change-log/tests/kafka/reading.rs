@@ -257,3 +257,30 @@ async fn a_partition_that_nobody_reads_any_more_gives_up_what_it_holds_and_is_re
     log.producer(&topic).await.unwrap().append(transaction(&topic, 0, b"at last")).await.unwrap();
     timeout(PATIENCE, waiting).await.expect("the wait ends").unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_come_one_transaction_after_the_other_keep_their_offsets_however_many_ends_lie_between() {
+    let cluster = Cluster::start("shared", &[]);
+    let log = cluster.log().await;
+    let topic = name("offsets");
+    log.create_topic(&topic, TopicSpec::new()).await.unwrap();
+    let mut producer = log.producer(&topic).await.unwrap();
+    // From here on the client fetches by itself, and says at each end that it is there.
+    assert!(log.read(&topic, 0, 0, 100).await.unwrap().at_end);
+    let mut offsets = Vec::new();
+    for _ in 0..40 {
+        let appended = producer.append(transaction(&topic, 0, b"v")).await.unwrap();
+        // The record is the one before its marker.
+        offsets.push(appended.next_offsets[0].2 - 2);
+    }
+    let (mut at, mut seen) = (0, Vec::new());
+    while seen.len() < offsets.len() {
+        let fetched = log.read(&topic, 0, at, 1 << 20).await.unwrap();
+        seen.extend(fetched.records.iter().map(|r| r.offset));
+        if fetched.next_offset <= at {
+            log.wait(&topic, 0, at).await.unwrap();
+        }
+        at = fetched.next_offset;
+    }
+    assert_eq!(seen, offsets);
+}
