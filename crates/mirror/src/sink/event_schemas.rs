@@ -219,7 +219,7 @@ impl EventSchemas {
 
     fn without_key(&self, record: &RecordRef<'_>, value: &[u8]) -> Result<Found> {
         // Of a table with a key only the truncation comes without one.
-        if memchr::memmem::rfind(value, b"\"op\":\"t\"").is_some() {
+        if is_truncate(value) {
             return match self.partitions {
                 1 => Ok(Found::Truncate(record.offset)),
                 _ => Err(refused(
@@ -293,8 +293,8 @@ async fn first_event(
     while at < end {
         let fetched = log.read(topic, partition, at, READ_BYTES).await?;
         for record in fetched.records.iter().filter(|r| r.offset < end) {
-            if let (Some(value), Some(key)) = (record.value, record.key) {
-                return Ok(Some((Some(key.to_vec()), value.to_vec(), record.offset)));
+            if let Some(value) = record.value.filter(|value| record.key.is_some() || !is_truncate(value)) {
+                return Ok(Some((record.key.map(<[u8]>::to_vec), value.to_vec(), record.offset)));
             }
         }
         if fetched.next_offset <= at {
@@ -303,6 +303,11 @@ async fn first_event(
         at = fetched.next_offset;
     }
     Ok(None)
+}
+
+/// The event of a TRUNCATE, which has no key and no row.
+fn is_truncate(value: &[u8]) -> bool {
+    memchr::memmem::rfind(value, b"\"op\":\"t\"").is_some()
 }
 
 fn refused(topic: &str, what: &str, way_on: &str) -> Error {
