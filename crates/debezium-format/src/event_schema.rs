@@ -283,8 +283,8 @@ fn is_tombstone(value: &[u8]) -> bool {
     }
 }
 
-/// The value of an envelope that says that all rows of the table went.
-fn is_truncate(value: &[u8]) -> bool {
+/// True if this value, whole and with its schema, is an envelope that says that all rows of the table went. Its record has no key.
+pub fn is_truncate(value: &[u8]) -> bool {
     let op = member(value, 0, b"payload").and_then(|payload| member(value, payload, b"op"));
     op.and_then(|at| value.get(at..)).is_some_and(|op| op.starts_with(b"\"t\""))
 }

@@ -30,4 +30,4 @@ pub use decode::{Decoded, DecodedBatch, Decoder};
 pub use encode::{DEBEZIUM_VERSION, Encoder};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{ContextHeaders, EncodedEvent, EventSink, KeyChange, Record, RecordList};
-pub use event_schema::{EventSchema, Layout, schema_extent};
+pub use event_schema::{EventSchema, Layout, is_truncate, schema_extent};

@@ -108,8 +108,8 @@ async fn events_that_come_again_and_again_leave_the_rows_as_they_are_at_the_sour
         // The sink as well, in the middle of a change of columns.
         drop(running);
         f.sql(&[
-            "ALTER TABLE t ADD COLUMN more BIGINT UNSIGNED, DROP COLUMN at",
-            "INSERT INTO t VALUES (5, 5, 'x', 18446744073709551615)",
+            "ALTER TABLE t ADD COLUMN more BIGINT, DROP COLUMN at",
+            "INSERT INTO t VALUES (5, 5, 'x', 9223372036854775807)",
             "UPDATE t SET more = 1 WHERE id = 1",
         ])
         .await;
@@ -122,11 +122,7 @@ async fn events_that_come_again_and_again_leave_the_rows_as_they_are_at_the_sour
         other.applied_by(&running, &name).await;
         stop(running).await;
         stop(source).await;
-        let rows = f.mirrored("t").await;
-        assert_eq!(rows.len(), 4, "{rows:?}");
-        // Debezium's default for BIGINT UNSIGNED is a signed number: the events say no more.
-        f.sql(&["UPDATE t SET more = NULL WHERE id = 5"]).await;
-        assert!(rows.iter().any(|row| row[0].as_deref() == Some("5") && row.contains(&Some("-1".to_owned()))), "{rows:?}");
+        f.assert_equal().await;
     })
     .await;
 }
@@ -210,6 +206,22 @@ async fn what_cannot_be_exact_is_refused_and_says_what_to_do() {
         good.applied_by_alone(&running, &f.name("good")).await;
         stop(running).await;
         f.assert_equal_except(&["nokey"]).await;
+
+        // A row that looks like a truncation is none: `t` is what a column holds.
+        f.sql(&["CREATE TABLE lost (id INT PRIMARY KEY, op CHAR(1))", "INSERT INTO lost VALUES (1, 't')"]).await;
+        let source = capturing(&f).await;
+        caught_up(&source).await;
+        stop(source).await;
+        let mut lost = Other::of(&f, "lost", 1).await;
+        let events = lost.captured().await;
+        lost.write(0, &events).await;
+        let running = start(sink(&f)).await;
+        lost.applied_by_alone(&running, &f.name("lost")).await;
+        lost.write(0, &[(None, events[0].1.clone())]).await;
+        let said = stopped(&running, &f.name("lost")).await;
+        assert!(said.contains("the event at offset 2 has no key"), "{said}");
+        drop(within("the end", running.stop()).await);
+        assert_eq!(f.mirrored("lost").await.len(), 1, "nothing was emptied, and nothing doubled");
 
         let schemaless = MirrorConfig { events: EventFormat::exact(), ..sink(&f) };
         let running = start(schemaless).await;

@@ -8,7 +8,7 @@ use crate::progress_topic::ProgressState;
 use cdc_core::{Barrier, BarrierKind, OffsetVector, SchemaVersion, TableId, TableSchema};
 use change_log::{ChangeLog, RecordRef, Records};
 use commit_coordinator::Checkpoint;
-use debezium_format::{Converter, EventSchema};
+use debezium_format::{Converter, EventSchema, is_truncate};
 use iceberg_writer::{NESTED_IDS_FROM, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +20,11 @@ const READ_BYTES: usize = 64 << 10;
 const LOOK_BACK: i64 = 1_000;
 /// So many records behind a partition's checkpoint.
 const LOOK_AHEAD: i64 = 10_000;
+/// Why a topic without keys is refused, and the ways on.
+const NO_KEY: (&str, &str) = (
+    "no key: its source may send an event twice, and a row without a key would then be there twice",
+    "give the table a primary key, or its events one with \"message.key.columns\", or capture the database with cdc-source",
+);
 
 /// What is known of one such topic. Every record must be [looked at](Self::look) before anyone asks what holds for it.
 #[derive(Debug)]
@@ -229,14 +234,7 @@ impl EventSchemas {
                 )),
             };
         }
-        Err(refused(
-            &self.topic,
-            &format!(
-                "the event at offset {} has no key: its source may send an event twice, and a row without a key would then be there twice",
-                record.offset
-            ),
-            "give the table a primary key, or its events one with \"message.key.columns\", or capture the database with cdc-source",
-        ))
+        Err(refused(&self.topic, &format!("the event at offset {} has {}", record.offset, NO_KEY.0), NO_KEY.1))
     }
 
     fn say_schema(&self, state: &mut ProgressState, mut schema: TableSchema, version: u32, starts_at: OffsetVector) {
@@ -274,11 +272,7 @@ fn parsed(topic: &str, key: Option<&[u8]>, value: &[u8]) -> Result<EventSchema> 
         refused(topic, &format!("the schema of its events makes no table: {e}"), "correct its writer's settings").with_source(e)
     })?;
     if found.key().is_empty() {
-        return Err(refused(
-            topic,
-            "its events have no key: its source may send an event twice, and a row without a key would then be there twice",
-            "give the table a primary key, or its events one with \"message.key.columns\", or capture the database with cdc-source",
-        ));
+        return Err(refused(topic, &format!("its events have {}", NO_KEY.0), NO_KEY.1));
     }
     Ok(found)
 }
@@ -303,11 +297,6 @@ async fn first_event(
         at = fetched.next_offset;
     }
     Ok(None)
-}
-
-/// The event of a TRUNCATE, which has no key and no row.
-fn is_truncate(value: &[u8]) -> bool {
-    memchr::memmem::rfind(value, b"\"op\":\"t\"").is_some()
 }
 
 fn refused(topic: &str, what: &str, way_on: &str) -> Error {
