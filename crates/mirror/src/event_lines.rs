@@ -21,7 +21,8 @@ const READ_BYTES: usize = 1 << 20;
 /// Captures a source from its first row on, and hands out its events as lines, in the form that Kafka Connect's converters give them.
 ///
 /// A line is a JSON object: `topic`; `key` and `value`, each the JSON that would be in Kafka, byte by byte, a tombstone's value `null`;
-/// `headers`, each with `name` and `value`; `timestamp` in milliseconds since 1970. The lines of one topic are in its order. Nothing is kept: the next start begins anew.
+/// `headers`, each with `name` and `value`; `timestamp` in milliseconds since 1970. The lines of one topic are in its order. Nothing is kept:
+/// the next start begins anew.
 ///
 /// Dropping it without [`stop`](Self::stop) ends it as a crash would.
 pub struct EventLines {
@@ -85,12 +86,12 @@ impl EventLines {
     }
 
     async fn ended(&mut self) -> Result<()> {
-        match self.running.take() {
-            Some(running) => running.await.unwrap_or_else(|e| {
-                Err(Error::new(ErrorKind::Other, format!("the source ended without an answer: {e}")).with_source(e))
-            }),
-            None => Ok(()),
-        }
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let ended = running.await;
+        self.running = None;
+        ended.unwrap_or_else(|e| {
+            Err(Error::new(ErrorKind::Other, format!("the source ended without an answer: {e}")).with_source(e))
+        })
     }
 
     async fn lines(&mut self, out: &mut Vec<u8>) -> Result<u64> {
@@ -111,6 +112,15 @@ impl EventLines {
             }
         }
         Ok(lines)
+    }
+}
+
+impl Drop for EventLines {
+    /// The source may be waiting for room that nobody will make any more.
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            running.abort();
+        }
     }
 }
 
