@@ -3,13 +3,12 @@
 
 use crate::capture::Captured;
 use crate::config::{EventFormat, Topics};
-use crate::error::{Error, Result};
-use crate::sink::{BRANCH, EventSchemas, MirroredTable, ProgressFollower, mirrored_name};
+use crate::error::{ErrorKind, Result};
+use crate::sink::{EventSchemas, ProgressFollower, mirrored_name, newest_checkpoint};
 use cdc_core::{SourcePosition, StopReason, TableId, TableStop};
 use change_log::{ChangeLog, TopicInfo};
-use commit_coordinator::MirrorTable;
 use iceberg_writer::Catalog;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -22,18 +21,18 @@ const TOPICS_EVERY: Duration = Duration::from_secs(5);
 
 /// Finds the tables of such topics, and follows where the topics end.
 pub(crate) struct ForeignTopics {
-    pub(crate) log: Arc<dyn ChangeLog>,
-    pub(crate) catalog: Catalog,
-    pub(crate) prefix: String,
+    log: Arc<dyn ChangeLog>,
+    catalog: Catalog,
+    prefix: String,
     /// Those whose tables are written; `None` is all of the prefix.
-    pub(crate) topics: Option<Topics>,
-    pub(crate) events: EventFormat,
+    topics: Option<Topics>,
+    events: EventFormat,
     /// The sink's id.
-    pub(crate) sink: String,
+    sink: String,
     follower: ProgressFollower,
     captured: watch::Sender<Captured>,
-    /// Topics of tables that are followed, or were refused.
-    begun: BTreeSet<String>,
+    /// Topics of tables that are followed or were refused, and their partitions, of which the protocol lets none be added.
+    begun: BTreeMap<String, i32>,
     look_now: Arc<Notify>,
 }
 
@@ -77,7 +76,7 @@ impl ForeignTopics {
             sink: sink.to_owned(),
             follower: follower.clone(),
             captured: watch::Sender::default(),
-            begun: BTreeSet::new(),
+            begun: BTreeMap::new(),
             look_now,
         };
         tracing::warn!(
@@ -123,7 +122,7 @@ impl ForeignTopics {
     async fn find_tables(&mut self) -> Result<()> {
         for info in self.log.topics().await? {
             let Some(table) = table_of(&info, &self.prefix, self.topics.as_ref()) else { continue };
-            if self.begun.contains(&info.name) {
+            if self.begun.contains_key(&info.name) {
                 continue;
             }
             match self.find(&info.name, &table).await {
@@ -132,6 +131,10 @@ impl ForeignTopics {
                     self.captured.send_modify(|captured| drop(captured.topics.insert(table, info.name.clone())));
                 }
                 Err(e) if e.is_log_away() => return Err(e),
+                Err(e) if e.kind() == ErrorKind::Unavailable => {
+                    tracing::warn!(%table, error = %e, "the table cannot be looked at yet, trying again");
+                    continue;
+                }
                 Err(e) => {
                     tracing::error!(%table, error = %e, "table stopped");
                     let stop = TableStop {
@@ -143,19 +146,17 @@ impl ForeignTopics {
                     self.captured.send_modify(|captured| captured.stops.push(stop));
                 }
             }
-            self.begun.insert(info.name);
+            self.begun.insert(info.name, info.partitions);
         }
         Ok(())
     }
 
     async fn find(&self, topic: &str, table: &TableId) -> Result<bool> {
         let in_catalog = self.catalog.load_table(&mirrored_name(table)).await?;
-        let mut checkpoint = None;
-        if let Some(in_catalog) = &in_catalog {
-            let mirrored = MirroredTable::new(self.catalog.clone(), in_catalog.clone(), &self.sink, BRANCH);
-            let head = mirrored.head().await.map_err(|e| Error::new(crate::ErrorKind::Unsafe, e.to_string()).with_source(e))?;
-            checkpoint = head.and_then(|head| head.checkpoint);
-        }
+        let checkpoint = match &in_catalog {
+            Some(in_catalog) => newest_checkpoint(&self.catalog, in_catalog, &self.sink).await?,
+            None => None,
+        };
         let found = (in_catalog.as_ref(), checkpoint.as_ref());
         EventSchemas::find(self.log.as_ref(), topic, table, self.events, &self.follower, found).await
     }
@@ -165,12 +166,15 @@ impl ForeignTopics {
         let looked = Some(Instant::now());
         let topics = self.captured.borrow().topics.clone();
         let mut ends = Vec::with_capacity(topics.len());
-        for topic in topics.into_values() {
-            // Its table stops, and says why; the others go on.
-            let Some(info) = self.log.topic(&topic).await? else { continue };
+        'topics: for topic in topics.into_values() {
             let mut next = 0;
-            for partition in 0..info.partitions {
-                next += self.log.offsets(&topic, partition).await?.next;
+            for partition in 0..self.begun.get(&topic).copied().unwrap_or(0) {
+                match self.log.offsets(&topic, partition).await {
+                    Ok(range) => next += range.next,
+                    // Its table stops, and says why; the others go on.
+                    Err(e) if e.kind() == change_log::ErrorKind::UnknownTopic => continue 'topics,
+                    Err(e) => return Err(e.into()),
+                }
             }
             ends.push((topic, next));
         }

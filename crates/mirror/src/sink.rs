@@ -10,6 +10,6 @@ mod span_writer;
 mod table_task;
 
 pub(crate) use event_schemas::EventSchemas;
-pub(crate) use iceberg_table::{MirroredTable, feeding_topics};
+pub(crate) use iceberg_table::feeding_topics;
 pub(crate) use progress_view::ProgressFollower;
-pub(crate) use table_task::{BRANCH, TableHandle, TableProgressReport, TableTask, mirrored_name};
+pub(crate) use table_task::{TableHandle, TableProgressReport, TableTask, mirrored_name, newest_checkpoint};

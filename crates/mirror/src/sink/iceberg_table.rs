@@ -15,7 +15,7 @@ const CONNECT_OFFSETS: &str = "kafka.connect.offsets.";
 
 /// What is offered to the table's coordinator.
 #[derive(Debug, Clone)]
-pub(crate) enum TableFiles {
+pub(super) enum TableFiles {
     /// Files of one span, and the columns that they were written under.
     Span { delta: DeltaFiles, schema: Arc<TableSchema> },
     /// Files in the place of others.
@@ -23,7 +23,7 @@ pub(crate) enum TableFiles {
 }
 
 /// The main branch of one table, followed by one sink.
-pub(crate) struct MirroredTable {
+pub(super) struct MirroredTable {
     catalog: Catalog,
     name: TableName,
     display: String,
@@ -42,7 +42,7 @@ struct Evolved {
 }
 
 impl MirroredTable {
-    pub(crate) fn new(catalog: Catalog, table: Table, sink: &str, branch: &str) -> Self {
+    pub(super) fn new(catalog: Catalog, table: Table, sink: &str, branch: &str) -> Self {
         let name = table.name().clone();
         Self {
             display: name.to_string(),

@@ -10,18 +10,18 @@ use crate::error::{Error, ErrorKind, Result};
 use cdc_core::{TableId, TableSchema, shell_word};
 use change_log::ChangeLog;
 use commit_coordinator::{
-    Coordinator, CoordinatorSettings, CoordinatorStatus, Environment, GenerationStart, Refusal, SystemEnvironment, Worker,
-    WorkerParts, WorkerSettings, run_table,
+    Checkpoint, Coordinator, CoordinatorSettings, CoordinatorStatus, Environment, GenerationStart, MirrorTable, Refusal,
+    SystemEnvironment, Worker, WorkerParts, WorkerSettings, run_table,
 };
 use futures::FutureExt;
-use iceberg_writer::{Catalog, CompactionConfig, TableName, TableOptions};
+use iceberg_writer::{Catalog, CompactionConfig, Table, TableName, TableOptions};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// The branch that is mirrored.
-pub(crate) const BRANCH: &str = "main";
+const BRANCH: &str = "main";
 
 /// After which time a change of columns is tried again that could not be made.
 const EVOLVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -360,6 +360,12 @@ impl Columns {
 /// A source table's name in the catalog: lower-cased, as Trino sees no other.
 pub(crate) fn mirrored_name(table: &TableId) -> TableName {
     TableName::new(table.database.to_lowercase(), table.table.to_lowercase())
+}
+
+/// The checkpoint of a table in the catalog, if this sink has left one.
+pub(crate) async fn newest_checkpoint(catalog: &Catalog, table: &Table, sink: &str) -> Result<Option<Checkpoint>> {
+    let mirrored = MirroredTable::new(catalog.clone(), table.clone(), sink, BRANCH);
+    Ok(mirrored.head().await.map_err(wrap)?.and_then(|head| head.checkpoint))
 }
 
 fn wrap(e: commit_coordinator::Error) -> Error {
