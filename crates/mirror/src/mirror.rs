@@ -268,13 +268,10 @@ async fn follow_log(
 ) -> Result<(JoinHandle<Result<()>>, ProgressFollower, watch::Receiver<Captured>)> {
     let (prefix, topics) = (&config.source.topic_prefix, config.sink.topics.clone());
     let mut warned: Option<Instant> = None;
-    while !config.log.is_own() {
-        // In this order: a source of ours makes its progress topic before any other.
+    while !config.log.is_own() && log.topic(&progress_topic).await?.is_none() {
         let foreign = foreign_topics::are_there(log.as_ref(), prefix, topics.as_ref()).await?;
-        if log.topic(&progress_topic).await?.is_some() {
-            break;
-        }
-        if foreign {
+        // Asked again: a source of ours may have begun meanwhile, and makes its progress topic before any other.
+        if foreign && log.topic(&progress_topic).await?.is_none() {
             let (tail, follower, captured) =
                 ForeignTopics::open(Arc::clone(log), catalog.clone(), (prefix, topics), config.events, &config.sink.id, look_now)
                     .await?;
