@@ -329,10 +329,13 @@ fn describe(
         topic: topic.to_owned(),
         log_end: captured.next_offsets.get(topic).copied().unwrap_or(0),
         log_barrier: captured.barriers.get(id).copied().unwrap_or(0),
-        phase: TablePhase::Streaming,
         ..TableStatus::default()
     };
     let known = progress.tables.get(id);
+    // A table is captured a moment before what is said of it is read: whether its snapshot is to come is not known until then.
+    if known.is_some() {
+        status.phase = TablePhase::Streaming;
+    }
     if let Some(generation) = known.and_then(|t| t.generation.as_ref()) {
         status.snapshot_rows = generation.rows;
         status.snapshot_estimate = generation.estimated_rows;
@@ -371,5 +374,29 @@ fn describe_report(status: &mut TableStatus, report: &TableProgressReport) {
         status.phase = TablePhase::Stopped;
         status.stopped = Some(message.clone());
         status.stays_stopped = *kind == ErrorKind::Unsafe;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use cdc_core::SourcePosition;
+
+    /// Who waits for first snapshots would not wait for one that is about to begin.
+    #[test]
+    fn a_table_of_whose_snapshot_nothing_is_known_yet_is_waited_for() {
+        let table = TableId::new("shop", "orders");
+        let captured = Captured { topics: BTreeMap::from([(table.clone(), "t".to_owned())]), ..Captured::default() };
+        let mut progress = ProgressState::default();
+        let contains = |progress: &ProgressState| {
+            let described = describe(&table, "t", &TableProgressReport::default(), &captured, progress);
+            let mut status = MirrorStatus { tables: BTreeMap::from([(table.to_string(), described)]), ..MirrorStatus::default() };
+            status.source.position = Some(SourcePosition::default());
+            status.contains(&SourcePosition::default())
+        };
+        assert!(!contains(&progress));
+        progress.table(&table);
+        assert!(contains(&progress), "a table without a snapshot (snapshot.mode = no_data) is not waited for");
     }
 }
