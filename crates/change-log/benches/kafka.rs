@@ -3,7 +3,7 @@
 //!
 //! Records are those of a source: 400 bytes, a key, four headers that all records of a table share.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking, and prints what it measures")]
 
 use change_log::{Append, ChangeLog, HeaderSet, KafkaLog, KafkaLogConfig, Records, RecordsBuilder, TopicSpec, Transaction};
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 //!
 //! The same measure is taken in memory (`/dev/shm`), where a flush costs nothing: what remains is the log's own work.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking, and prints what it measures")]
 
 use change_log::{Append, ChangeLog, HeaderSet, LocalLog, LocalLogConfig, Records, RecordsBuilder, TopicSpec, Transaction};
 use std::path::{Path, PathBuf};
