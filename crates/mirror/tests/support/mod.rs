@@ -65,6 +65,9 @@ impl Fixture {
 
     /// An empty database on this server.
     pub async fn on(server: Server, name: &str) -> Self {
+        // A test that fails shows what its mirrors said.
+        let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_ansi(false).with_test_writer();
+        warnings.try_init().ok();
         let database = format!("mt_{name}");
         let mut admin = server.admin("").await;
         let quoted = quote(&database);
@@ -271,9 +274,12 @@ pub async fn failure(config: MirrorConfig) -> (ErrorKind, String) {
 /// Waits until a table has stopped; returns the message.
 pub async fn stopped(mirror: &Mirror, table: &str) -> String {
     let mut status = mirror.watch();
-    let seen =
-        within(&format!("{table} to stop"), status.wait_for(|s| s.tables.get(table).is_some_and(|t| t.stopped.is_some()))).await;
-    seen.unwrap_or_else(|_| panic!("the mirror has ended")).tables[table].stopped.clone().unwrap()
+    let seen = status.wait_for(|s| s.tables.get(table).is_some_and(|t| t.stopped.is_some()));
+    match tokio::time::timeout(DEADLINE, seen).await {
+        Ok(Ok(status)) => status.tables[table].stopped.clone().unwrap(),
+        Ok(Err(_)) => panic!("the mirror has ended"),
+        Err(_) => panic!("waited {DEADLINE:?} for {table} to stop: {:#?}", mirror.status()),
+    }
 }
 
 /// The first line of a message.
