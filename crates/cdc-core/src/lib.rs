@@ -16,7 +16,9 @@ pub use batch::{Change, ChangeBatch, NO_IMAGE, Op, Origin, RowImage, SnapshotMar
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use filter::{ColumnFilter, TableFilter};
 pub use position::{IntervalSet, LogCoordinate, SourcePosition, TransactionSet};
-pub use progress::{Barrier, BarrierKind, Generation, GenerationState, Mark, OffsetVector, Progress, ProgressKey, SchemaVersion};
+pub use progress::{
+    Barrier, BarrierKind, Generation, GenerationState, LogEnd, Mark, OffsetVector, Progress, ProgressKey, SchemaVersion,
+};
 pub use routing::{TopicRouter, sanitize_topic};
 pub use schema::{Column, Generated, NativeType, TableId, TableSchema};
 pub use shell::shell_word;

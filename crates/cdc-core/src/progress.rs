@@ -29,6 +29,8 @@ pub enum Progress {
     Stop(TableStop),
     /// Who writes from here on: the newest run of the source. One that finds another's has been succeeded.
     Run(String),
+    /// Where a topic ends behind this transaction.
+    LogEnd(LogEnd),
 }
 
 /// The key of a progress record.
@@ -69,6 +71,11 @@ pub enum ProgressKey {
     },
     /// The newest run.
     Run,
+    /// The newest end of a topic.
+    LogEnd {
+        /// The topic.
+        topic: String,
+    },
 }
 
 /// A schema version and from where it holds.
@@ -129,6 +136,19 @@ pub struct Mark {
     pub creates_are_new_from: OffsetVector,
 }
 
+/// Where a topic ends behind the transaction that this is part of, its marker included.
+///
+/// A transaction says so of each topic that it writes to, after all else that it says but its position. Who has read this of a record's
+/// topic, with an end behind the record, knows all that the source said up to that record's transaction, whatever the log's servers say
+/// of where the progress topic ends; who has read a topic up to the newest end before a position has all records of that position.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEnd {
+    /// The topic.
+    pub topic: String,
+    /// Its records so far are before these offsets.
+    pub next: OffsetVector,
+}
+
 /// What made a barrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -168,6 +188,7 @@ impl Progress {
             Self::Barrier(b) => ProgressKey::Barrier { table: b.table.clone(), number: b.number },
             Self::Stop(s) => ProgressKey::Stop { table: s.table.clone() },
             Self::Run(_) => ProgressKey::Run,
+            Self::LogEnd(end) => ProgressKey::LogEnd { topic: end.topic.clone() },
         }
     }
 }

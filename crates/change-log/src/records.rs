@@ -67,6 +67,17 @@ impl Records {
         self.blocks.iter().map(Block::encoded_len).sum()
     }
 
+    /// The offset after the last record; `None` if there is none.
+    pub fn end_offset(&self) -> Option<i64> {
+        let last = self.blocks.iter().rfind(|block| block.take > 0)?;
+        if last.skip + last.take == last.count {
+            return Some(last.base + last.span);
+        }
+        let mut table = Table::new(&last.table);
+        let entry = (0..last.skip + last.take).filter_map(|_| table.next()).last()?;
+        Some(last.base + entry.relative + 1)
+    }
+
     /// The records, in offset order.
     pub fn iter(&self) -> RecordsIter<'_> {
         RecordsIter { blocks: self.blocks.iter(), current: None }

@@ -56,7 +56,9 @@ pub struct Fetch<R> {
     pub count: usize,
     /// Their size in bytes, for budgets.
     pub bytes: usize,
-    /// The read position after them.
+    /// The offset after the last of them; `from` if there is none.
+    pub end: i64,
+    /// The read position after them, which may lie further on.
     pub next: i64,
 }
 
@@ -83,10 +85,6 @@ pub trait SpanLog: LogInspector {
         until: Option<i64>,
         max_bytes: usize,
     ) -> Result<Fetch<Self::Records>>;
-
-    /// The next offsets of these partitions (the high watermarks, undecided transactions included), in this order, asked for no earlier
-    /// than this call.
-    async fn next_offsets(&self, partitions: &[(&str, i32)]) -> Result<Vec<i64>>;
 
     /// Returns once there may be something to read at or after this offset. Cancel-safe.
     async fn wait(&self, topic: &str, partition: i32, from: i64) -> Result<()>;
@@ -144,14 +142,26 @@ pub struct GenerationStart {
 /// The source's progress records, as far as they concern one table.
 ///
 /// # Contract
-/// After [`catch_up`](Self::catch_up) returned, everything that the source wrote in one transaction with a data record that had
-/// been fetched before the call is known. The progress log is read, read-committed, to the high watermark that is asked for
-/// **after the call began**; a closed transaction's marker may reach the partitions at different moments, so an earlier
-/// watermark would not do.
+/// After [`catch_up_to`](Self::catch_up_to) returned, everything is known that the source wrote in the transactions of the records before
+/// that offset. A closed transaction's marker may reach the partitions at different moments, and a broker that has been deposed and does not
+/// know it says that a log ends where it ended once: so this rests on what the progress records say themselves of the data that goes with
+/// them, not on where the progress log ends.
+///
+/// [`catch_up`](Self::catch_up) reads the progress log, read-committed, to the high watermark that is asked for **after the call began**.
 #[async_trait]
 pub trait ProgressView: Send {
-    /// Reads on; see the contract.
+    /// Reads on to the end; see the contract.
     async fn catch_up(&mut self) -> Result<()>;
+
+    /// Reads on until all is known that goes with the records before `next` of this partition; see the contract.
+    ///
+    /// # Errors
+    /// Also if nothing is said of these records for a while: then nobody can know what goes with them.
+    async fn catch_up_to(&mut self, topic: &str, partition: i32, next: i64) -> Result<()>;
+
+    /// Where the partition ends as far as is known: who has read it up to there has all records of [`position`](Self::position). `None` if
+    /// the source has never told of it.
+    fn log_end(&self, topic: &str, partition: i32) -> Option<i64>;
 
     /// Returns once there may be something new. Cancel-safe.
     async fn wait(&mut self) -> Result<()>;

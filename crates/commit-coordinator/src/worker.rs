@@ -146,15 +146,15 @@ struct Reading {
     opened: Option<Duration>,
     covered: Option<Covered>,
     approached: Option<Approach>,
-    /// When it was last asked how far the lanes must come.
-    asked: Option<Duration>,
+    /// When it was last looked how far the lanes must come.
+    looked: Option<Duration>,
     retention_checked: Duration,
 }
 
 /// A position of the source that the lanes are coming to.
 struct Approach {
     position: Covered,
-    /// Where each lane ended, asked for after the position was known: read so far, they hold all that lies before it.
+    /// Where each lane ends at that position: read so far, they hold all that lies before it.
     ends: Vec<i64>,
 }
 

@@ -132,10 +132,6 @@ impl SpanLog for Undecided {
         self.log.read(topic, partition, from, Some(until.unwrap_or(stable).min(stable)), max_bytes).await
     }
 
-    async fn next_offsets(&self, partitions: &[(&str, i32)]) -> Result<Vec<i64>> {
-        self.log.next_offsets(partitions).await
-    }
-
     async fn wait(&self, _: &str, _: i32, from: i64) -> Result<()> {
         self.stable.subscribe().wait_for(|stable| *stable > from).await.unwrap();
         Ok(())

@@ -5,8 +5,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event_records::EventRecords;
 use crate::progress_topic::{ProgressState, progress_records};
 use cdc_core::{
-    Barrier, BarrierKind, ChangeSource, GenerationState, Mark, OffsetVector, Progress, ProgressKey, SchemaVersion, SourceBatch,
-    SourceItem, SourcePosition, TableId, TableSchema, TableStop, TopicRouter,
+    Barrier, BarrierKind, ChangeSource, GenerationState, LogEnd, Mark, OffsetVector, Progress, ProgressKey, SchemaVersion,
+    SourceBatch, SourceItem, SourcePosition, TableId, TableSchema, TableStop, TopicRouter,
 };
 use change_log::{Append, ChangeLog, Producer, RecordsBuilder, TopicSpec, Transaction};
 use debezium_format::{Encoder, EncoderConfig};
@@ -80,6 +80,8 @@ struct Draft {
     events: Vec<(String, RecordsBuilder)>,
     /// In order: of records of one key the last counts, also where it takes back what an earlier one said.
     progress: Vec<(ProgressKey, Option<Progress>)>,
+    /// Tables whose topics it is the first to name.
+    adopted: Vec<TableId>,
     count: u64,
 }
 
@@ -196,7 +198,7 @@ impl Fenced {
                 capture.adopt(table, Arc::new(version.schema.clone()), history).await?;
             }
         }
-        capture.say_renewed(&self.renewed, &mut self.state).await?;
+        capture.say_beginning(&self.renewed, &mut self.state).await?;
         capture.note_offsets();
         capture.captured.send_replace(capture.draft.clone());
         Ok((capture, self.state))
@@ -254,13 +256,18 @@ impl Capture {
         appended.and(encoded)
     }
 
-    /// The events of these tables have another form from here on.
-    async fn say_renewed(&mut self, tables: &[TableId], state: &mut ProgressState) -> Result<()> {
-        let mut said = Vec::with_capacity(tables.len());
-        for table in tables {
+    /// The events of these tables have another form from here on; and topics in which a transaction was aborted end elsewhere than was
+    /// said.
+    async fn say_beginning(&mut self, renewed: &[TableId], state: &mut ProgressState) -> Result<()> {
+        let mut said = Vec::with_capacity(renewed.len());
+        for table in renewed {
             let (Some(known), Some(version)) = (self.tables.get(table), state.newest_schema(table)) else { continue };
             version.starts_at = known.here();
             let progress = Progress::Schema(version.clone());
+            said.push((progress.key(), Some(progress)));
+        }
+        for known in self.tables.values().filter(|known| state.log_end(&known.topic, 0) != Some(known.next)) {
+            let progress = known.log_end();
             said.push((progress.key(), Some(progress)));
         }
         let Some(producer) = self.producer.as_mut().filter(|_| !said.is_empty()) else { return Ok(()) };
@@ -276,11 +283,10 @@ impl Capture {
         for item in batch.items {
             self.item(item, &mut draft).await?;
         }
-        draft.say(Progress::Position(batch.position.clone()));
         // The progress names offsets of this very transaction: it is kept only if its records are there.
         let marker = self.log.marker_offsets();
         let mut appends = Vec::with_capacity(draft.events.len() + 1);
-        for (topic, builder) in draft.events.into_iter().filter(|(_, builder)| !builder.is_empty()) {
+        for (topic, builder) in std::mem::take(&mut draft.events).into_iter().filter(|(_, builder)| !builder.is_empty()) {
             let known = self.topic_owner.get(&topic).and_then(|owner| self.tables.get_mut(owner));
             let Some(known) = known else {
                 return Err(Error::new(
@@ -290,8 +296,15 @@ impl Capture {
             };
             let first = known.next - builder.len() as i64;
             known.next += marker;
+            draft.say(known.log_end());
             appends.push(Append::new(topic, 0, builder.finish()).at(first));
         }
+        for adopted in std::mem::take(&mut draft.adopted) {
+            if let Some(known) = self.tables.get(&adopted) {
+                draft.say(known.log_end());
+            }
+        }
+        draft.say(Progress::Position(batch.position.clone()));
         let progress = progress_records(&draft.progress)?;
         appends.push(Append::new(self.router.progress_topic(), 0, progress).at(self.progress_next));
         self.progress_next += draft.progress.len() as i64 + marker;
@@ -337,6 +350,7 @@ impl Capture {
                     starts_at: known.here(),
                     format: self.format.clone(),
                 }));
+                draft.adopted.push(table);
             }
             SourceItem::Changes(batch) => {
                 let known = self.known(&batch.schema.table)?;
@@ -431,6 +445,10 @@ impl CapturedTable {
     /// The place after all records of the table so far, those of the current draft included.
     fn here(&self) -> OffsetVector {
         OffsetVector::from([(0, self.next)])
+    }
+
+    fn log_end(&self) -> Progress {
+        Progress::LogEnd(LogEnd { topic: self.topic.clone(), next: self.here() })
     }
 }
 

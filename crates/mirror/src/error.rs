@@ -52,6 +52,13 @@ impl Error {
         log.is_some_and(|e| e.kind() == change_log::ErrorKind::Unavailable)
     }
 
+    /// True if servers of the log or of the catalog are away, or the catalog is held by somebody: that passes.
+    pub(crate) fn passes(&self) -> bool {
+        use iceberg_writer::ErrorKind as Kind;
+        let catalog = self.source.as_deref().and_then(|source| source.downcast_ref::<iceberg_writer::Error>());
+        self.is_log_away() || catalog.is_some_and(|e| matches!(e.kind(), Kind::Busy | Kind::Unreachable))
+    }
+
     /// The kind, for deciding what to do.
     pub fn kind(&self) -> ErrorKind {
         self.kind

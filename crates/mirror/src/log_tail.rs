@@ -16,7 +16,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Follows the progress topic of a log that something else writes.
 pub(crate) struct LogTail {
-    log: Arc<dyn ChangeLog>,
     follower: ProgressFollower,
     captured: watch::Sender<Captured>,
     /// Those whose tables are written; `None` is all.
@@ -48,7 +47,7 @@ impl LogTail {
         state.advance(log.as_ref(), &topic).await?;
         let follower = ProgressFollower::new(Arc::clone(&log), topic, state);
         let captured = watch::Sender::new(Captured::default());
-        let tail = Self { log, follower: follower.clone(), captured, topics, look_now };
+        let tail = Self { follower: follower.clone(), captured, topics, look_now };
         tail.look().await?;
         let captured = tail.captured.subscribe();
         Ok((tail, follower, captured))
@@ -94,12 +93,7 @@ impl LogTail {
             }
             seen.stops.extend(table.stop.clone());
             let Some(topic) = topic else { continue };
-            match self.log.offsets(topic, 0).await {
-                Ok(range) => seen.next_offsets.insert(topic.to_owned(), range.next),
-                // Its table stops, and says why; the others go on.
-                Err(e) if e.kind() == change_log::ErrorKind::UnknownTopic => None,
-                Err(e) => return Err(e.into()),
-            };
+            seen.next_offsets.extend(state.log_end(topic, 0).map(|next| (topic.to_owned(), next)));
             seen.topics.insert(id.clone(), topic.to_owned());
             seen.barriers.extend(table.barriers.keys().next_back().map(|number| (id.clone(), *number)));
         }

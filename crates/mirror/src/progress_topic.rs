@@ -51,6 +51,8 @@ pub(crate) struct ProgressState {
     pub(crate) run: Option<String>,
     /// Shared by the copies that are handed out: most records move the position alone.
     pub(crate) tables: Arc<BTreeMap<TableId, TableProgress>>,
+    /// Where the partitions of the data topics end, as the source told last.
+    pub(crate) log_ends: BTreeMap<(Arc<str>, i32), i64>,
     /// Records before this offset are in.
     pub(crate) read_to: i64,
 }
@@ -59,10 +61,15 @@ impl ProgressState {
     /// Reads what is new in the topic, up to its end at the time of the call: what is not decided there is waited for. True if there was
     /// something.
     pub(crate) async fn advance(&mut self, log: &dyn ChangeLog, topic: &str) -> Result<bool> {
+        self.advance_to(log, topic, 0).await
+    }
+
+    /// As [`advance`](Self::advance), and at least up to this offset, which is there also if the log's servers do not say so.
+    pub(crate) async fn advance_to(&mut self, log: &dyn ChangeLog, topic: &str, at_least: i64) -> Result<bool> {
         let range = log.offsets(topic, 0).await?;
         self.read_to = self.read_to.max(range.first);
         let began = self.read_to;
-        while self.read_to < range.next {
+        while self.read_to < range.next.max(at_least) {
             let fetched = log.read(topic, 0, self.read_to, READ_BYTES).await?;
             for record in fetched.records.iter() {
                 self.apply(&record, topic)?;
@@ -93,6 +100,10 @@ impl ProgressState {
         match serde_json::from_slice(value).map_err(malformed)? {
             Progress::Position(position) => self.position = Some(position),
             Progress::Run(run) => self.run = Some(run),
+            Progress::LogEnd(end) => {
+                let topic: Arc<str> = end.topic.into();
+                self.log_ends.extend(end.next.into_iter().map(|(partition, next)| ((Arc::clone(&topic), partition), next)));
+            }
             Progress::Schema(version) => {
                 self.table(&version.schema.table).schemas.insert(version.schema.version, version);
             }
@@ -136,8 +147,14 @@ impl ProgressState {
             ProgressKey::Mark { table } => self.table(table).mark = None,
             ProgressKey::Generation { table } => self.table(table).generation = None,
             ProgressKey::Run => self.run = None,
+            ProgressKey::LogEnd { topic } => self.log_ends.retain(|(of, _), _| **of != **topic),
             _ => self.position = None,
         }
+    }
+
+    /// Where a partition of a data topic ends, as the source told last; `None` if it has told of none.
+    pub(crate) fn log_end(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.log_ends.get(&(Arc::from(topic), partition)).copied()
     }
 
     pub(crate) fn table(&mut self, table: &TableId) -> &mut TableProgress {

@@ -11,6 +11,8 @@ use change_log::{Append, Transaction};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
+const STOP_FIRST: &str = "stop the mirror first, and start it again afterwards";
+
 /// Which tables are to be read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -47,13 +49,18 @@ pub struct TableToRead {
 
 /// Has tables read again: all their rows, behind a barrier that removes those of before.
 ///
-/// The wish is kept in the log, and done by the next start, however often that is interrupted. The mirror must not be running.
+/// The wish is kept in the log, and done by the next start, however often that is interrupted. The mirror must not be running. A log on
+/// Kafka does not tell: a source that runs on another machine is fenced, and ends.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`]: a table that is not captured, or a log in memory. [`ErrorKind::Unavailable`]: a mirror that runs, no
 /// log yet, and with [`ReadAgain::OnlyNeeded`] a server that cannot be asked. After an error nothing was changed.
 pub async fn resnapshot(config: &MirrorConfig, which: &ReadAgain) -> Result<Resnapshot> {
-    let log = open_at_rest(config, "stop the mirror first, and start it again afterwards").await?;
+    #[cfg(feature = "kafka")]
+    if let crate::config::LogKind::Kafka { .. } = config.log.kind {
+        refuse_beside_running(config)?;
+    }
+    let log = open_at_rest(config, STOP_FIRST).await?;
     let router = TopicRouter::new(&config.source.topic_prefix);
     let topic = router.progress_topic();
     let mut fenced = Fenced::open(log, router).await?;
@@ -124,6 +131,18 @@ pub async fn resnapshot(config: &MirrorConfig, which: &ReadAgain) -> Result<Resn
         show_in_status(&file, status, &found);
     }
     Ok(found)
+}
+
+/// Nothing but its status file tells of a mirror whose log has no lock. Asked before its source is fenced.
+#[cfg(feature = "kafka")]
+fn refuse_beside_running(config: &MirrorConfig) -> Result<()> {
+    let status = StatusFile::of(&config.log.kind).map(|file| file.read()).transpose()?.flatten();
+    match status.filter(crate::catalog_view::is_running) {
+        Some(running) => {
+            Err(Error::new(ErrorKind::Unavailable, format!("the mirror is running (process {})\n  → {STOP_FIRST}", running.pid)))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Why the source cannot go on at this position, if it cannot.

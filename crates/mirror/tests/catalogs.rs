@@ -101,6 +101,12 @@ async fn killed(kind: &'static str) {
             f.sql(&["INSERT INTO t (v) VALUES (2)", "UPDATE t SET v = v + 1 WHERE id % 3 = 0"]).await;
             let verb = match i {
                 5 => "kill9",
+                // A table that begins meanwhile waits as well.
+                9 => {
+                    f.sql(&[&format!("CREATE TABLE u{round} (id INT PRIMARY KEY)"), &format!("INSERT INTO u{round} VALUES (1)")])
+                        .await;
+                    continue;
+                }
                 14 => "start",
                 _ => continue,
             };

@@ -169,6 +169,26 @@ async fn records_that_retention_has_removed_before_they_were_applied_stop_their_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tables_are_not_read_again_beside_a_mirror_that_runs() {
+    both_over_kafka("kagain", async |mut f| {
+        table_with_rows(&mut f).await;
+        let mirror = start(f.config()).await;
+        caught_up(&mirror).await;
+        let refused = mirror::resnapshot(&f.config(), &mirror::ReadAgain::All).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        assert!(refused.to_string().ends_with("→ stop the mirror first, and start it again afterwards"), "{refused}");
+        // Its source has not been fenced.
+        f.sql(&["INSERT INTO t VALUES (4, 4)"]).await;
+        caught_up(&mirror).await;
+        stop(mirror).await;
+        assert_eq!(mirror::resnapshot(&f.config(), &mirror::ReadAgain::All).await.unwrap().tables.len(), 1);
+        f.once().await;
+        f.assert_equal().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_away_is_waited_for_and_nothing_is_lost() {
     let cluster = crate::support::Cluster::start("away", &[]);
     both_over_kafka("kaway", async |mut f| {

@@ -47,6 +47,8 @@ struct Lines {
     barriers: Vec<BarrierLine>,
     /// Schema versions with the offsets from which they hold; version 1 holds from the beginning.
     versions: Vec<(u32, BTreeMap<i32, i64>)>,
+    /// Where the partitions end at `position`.
+    ends: BTreeMap<i32, i64>,
     position: u64,
 }
 
@@ -117,6 +119,7 @@ impl MemorySpanLog {
             let offset = log.next;
             log.records.push(MemoryRecord { offset, kind, key: key.to_owned(), value: value.to_owned() });
             log.next = offset.saturating_add(1);
+            state.lines.ends.insert(partition, log.next);
             offset
         })
     }
@@ -284,7 +287,7 @@ impl SpanLog for MemorySpanLog {
         };
         let end = until.unwrap_or(log.next).min(log.next);
         let start = log.records.partition_point(|r| r.offset < from);
-        let (mut records, mut bytes, mut next) = (Vec::new(), 0usize, end.max(from));
+        let (mut records, mut bytes, mut next) = (Vec::<MemoryRecord>::new(), 0usize, end.max(from));
         for record in log.records.iter().skip(start).take_while(|r| r.offset < end) {
             if bytes >= max_bytes && !records.is_empty() {
                 next = record.offset;
@@ -293,16 +296,8 @@ impl SpanLog for MemorySpanLog {
             bytes = bytes.saturating_add(record.key.len()).saturating_add(record.value.len());
             records.push(record.clone());
         }
-        Ok(Fetch { count: records.len(), records, bytes, next })
-    }
-
-    async fn next_offsets(&self, partitions: &[(&str, i32)]) -> Result<Vec<i64>> {
-        let state = self.state();
-        let next = |(topic, partition): &(&str, i32)| {
-            let log = state.partitions.get(partition).filter(|_| **topic == *self.topic);
-            log.map(|log| log.next).ok_or_else(|| Error::new(ErrorKind::Unavailable, format!("there is no {topic}-{partition}")))
-        };
-        partitions.iter().map(next).collect()
+        let end = records.last().map_or(from, |r| r.offset.saturating_add(1));
+        Ok(Fetch { count: records.len(), records, bytes, end, next })
     }
 
     async fn wait(&self, _topic: &str, partition: i32, from: i64) -> Result<()> {
@@ -331,6 +326,17 @@ impl ProgressView for MemoryProgress {
         self.seen = state.changes;
         self.known = state.lines.clone();
         Ok(())
+    }
+
+    async fn catch_up_to(&mut self, topic: &str, partition: i32, next: i64) -> Result<()> {
+        while self.log_end(topic, partition).is_none_or(|end| end < next) {
+            self.catch_up().await?;
+        }
+        Ok(())
+    }
+
+    fn log_end(&self, _topic: &str, partition: i32) -> Option<i64> {
+        self.known.ends.get(&partition).copied()
     }
 
     async fn wait(&mut self) -> Result<()> {

@@ -63,7 +63,7 @@ where
             if self.flight.is_none() && reading.facts.is_none() {
                 self.tell_applied(&reading.lanes);
             }
-            self.approach(reading, last_pass).await?;
+            self.approach(reading, last_pass);
             let open = reading.lanes.iter().any(|l| l.at > l.from);
             let barrier = self.parts.progress.barrier(reading.barrier.saturating_add(1));
             let at_barrier = |line: &BarrierLine| {
@@ -112,30 +112,28 @@ where
         });
     }
 
-    /// Says which position the lanes have come to. It is covered once every lane was read to an end that was asked for after the
-    /// position was known; under load there is always more, but what lay before that end is read some time.
-    async fn approach(&mut self, reading: &mut Reading, last_pass: bool) -> Result<()> {
-        let Reading { lanes, whole, covered, approached, asked, .. } = reading;
+    /// Says which position the lanes have come to. It is covered once every lane was read to its end at that position; under load
+    /// there is always a newer one, but what lay before this one is read some time.
+    fn approach(&self, reading: &mut Reading, last_pass: bool) {
+        let Reading { lanes, whole, covered, approached, looked, .. } = reading;
         if !*whole {
-            return Ok(());
+            return;
         }
         let now = self.parts.environment.now();
         // What is covered is told with the next commit: there is no hurry.
         let pause = self.settings.commit_interval / 4;
-        let may_ask = last_pass || asked.is_none_or(|asked| now.saturating_sub(asked) >= pause);
-        if approached.is_none() && may_ask && lanes.iter().any(|l| l.at > l.from) {
-            let position = self.parts.progress.position();
-            if let Some(position) = position.filter(|position| covered.as_ref() != Some(position)) {
-                let partitions: Vec<(&str, i32)> = lanes.iter().map(|l| (l.topic.as_str(), l.partition)).collect();
-                let ends = self.parts.log.next_offsets(&partitions).await?;
-                (*approached, *asked) = (Some(Approach { position, ends }), Some(now));
+        let may_look = last_pass || looked.is_none_or(|looked| now.saturating_sub(looked) >= pause);
+        if approached.is_none() && may_look && lanes.iter().any(|l| l.at > l.from) {
+            let progress = &self.parts.progress;
+            if let Some(position) = progress.position().filter(|position| covered.as_ref() != Some(position)) {
+                let ends = lanes.iter().map(|l| progress.log_end(&l.topic, l.partition).unwrap_or(0)).collect();
+                (*approached, *looked) = (Some(Approach { position, ends }), Some(now));
             }
         }
         let reached = |a: &mut Approach| lanes.iter().zip(&a.ends).all(|(lane, end)| lane.at >= *end);
         if let Some(reached) = approached.take_if(reached) {
             *covered = Some(reached.position);
         }
-        Ok(())
     }
 
     /// When the open span is to be offered.
@@ -204,7 +202,10 @@ where
         // The log's partitions learn of a closed transaction at different moments: only now can it be known what lies
         // between the records that were just read.
         if !planted!(self.bugs, CutWithoutProgress) {
-            self.parts.progress.catch_up().await?;
+            match fetch.count {
+                0 => self.parts.progress.catch_up().await?,
+                _ => self.parts.progress.catch_up_to(&lane.topic, lane.partition, fetch.end).await?,
+            }
         }
         let (barrier, until) = self.limit(reading, lane);
         if barrier.is_some_and(|offset| lane.at >= offset) {

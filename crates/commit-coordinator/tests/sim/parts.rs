@@ -212,14 +212,6 @@ impl SpanLog for SimLog {
         fetch
     }
 
-    async fn next_offsets(&self, partitions: &[(&str, i32)]) -> Result<Vec<i64>> {
-        self.world.delay(3).await;
-        if self.world.one_in(80) {
-            return Err(unavailable("the log"));
-        }
-        self.inner.next_offsets(partitions).await
-    }
-
     async fn wait(&self, topic: &str, partition: i32, from: i64) -> Result<()> {
         self.inner.wait(topic, partition, from).await
     }
@@ -248,6 +240,21 @@ impl ProgressView for SimProgress {
             return Err(unavailable("the progress topic"));
         }
         self.inner.catch_up().await
+    }
+
+    async fn catch_up_to(&mut self, topic: &str, partition: i32, next: i64) -> Result<()> {
+        while self.inner.log_end(topic, partition).is_none_or(|end| end < next) {
+            // A broker that was deposed and does not know it: nothing new.
+            match self.world.one_in(4) {
+                true => self.world.delay(30).await,
+                false => self.catch_up().await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn log_end(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.inner.log_end(topic, partition)
     }
 
     async fn wait(&mut self) -> Result<()> {

@@ -87,16 +87,11 @@ impl SpanLog for SinkLog {
         let bytes = fetched.records.bytes();
         let whole = next == fetched.next_offset;
         let records = SpanRecords { records: fetched.records, until: next };
-        let count = if whole { records.records.len() } else { records.iter().count() };
-        Ok(Fetch { count, bytes, next, records })
-    }
-
-    async fn next_offsets(&self, partitions: &[(&str, i32)]) -> Result<Vec<i64>> {
-        let mut next = Vec::with_capacity(partitions.len());
-        for (topic, partition) in partitions {
-            next.push(self.log.offsets(topic, *partition).await.map_err(wrap)?.next);
-        }
-        Ok(next)
+        let (count, end) = match whole {
+            true => (records.records.len(), records.records.end_offset().unwrap_or(from)),
+            false => records.iter().fold((0, from), |(count, _), record| (count + 1, record.offset + 1)),
+        };
+        Ok(Fetch { count, bytes, end, next, records })
     }
 
     async fn wait(&self, topic: &str, partition: i32, from: i64) -> Result<()> {

@@ -7,9 +7,15 @@ use change_log::ChangeLog;
 use commit_coordinator::{
     BarrierKind, BarrierLine, Covered, Error, ErrorKind, Facts, GenerationStart, ProgressView, Result, Span,
 };
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// So long the progress may lag behind the data that it tells of. The markers of one transaction come to the partitions within
+/// milliseconds, or when the last of their leaders is back, which the log itself waits for.
+const TOLD_WITHIN: Duration = Duration::from_secs(60);
 
 /// One reader of the progress topic for all tables of a process; or, where the source keeps no progress, what was found in its events.
 #[derive(Clone)]
@@ -22,6 +28,8 @@ pub(crate) struct ProgressFollower {
     /// Turns of reading that have begun, and the last that has ended well.
     begun: Arc<AtomicU64>,
     done: Arc<AtomicU64>,
+    /// Up to here the topic can be read, as one who waited for it has seen: a broker that was deposed and does not know it says less.
+    readable: Arc<AtomicI64>,
 }
 
 impl ProgressFollower {
@@ -43,6 +51,7 @@ impl ProgressFollower {
             state: Arc::new(tokio::sync::Mutex::new(state)),
             begun: Arc::default(),
             done: Arc::default(),
+            readable: Arc::default(),
         }
     }
 
@@ -70,11 +79,41 @@ impl ProgressFollower {
             return Ok(());
         }
         let turn = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        if state.advance(log.as_ref(), topic).await? {
+        if state.advance_to(log.as_ref(), topic, self.readable.load(Ordering::SeqCst)).await? {
             *lock(&self.published) = Arc::new(state.clone());
             self.changed.send_replace(state.read_to);
         }
         self.done.store(turn, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Reads until the source has told of all records before `next` of this partition. It tells of a record in the record's own
+    /// transaction, so they are there as soon as the transaction's marker has come to both topics; where nobody keeps progress there is
+    /// nothing to wait for.
+    async fn advance_to(&self, topic: &str, partition: i32, next: i64) -> crate::error::Result<()> {
+        let Some((_, progress_topic)) = &self.topic else { return Ok(()) };
+        let told = || self.now().log_end(topic, partition).is_some_and(|end| end >= next);
+        let deadline = Instant::now() + TOLD_WITHIN;
+        while !told() {
+            self.advance().await?;
+            // In this order: what another reader reads behind `seen` ends the wait.
+            let seen = self.now().read_to;
+            if told() {
+                break;
+            }
+            match tokio::time::timeout_at(deadline, self.wait_beyond(seen)).await {
+                Ok(more) => more?,
+                Err(_) => {
+                    return Err(crate::Error::new(
+                        crate::ErrorKind::Unsafe,
+                        format!(
+                            "{topic}/{partition} has records before offset {next} of which {progress_topic} has not told for {} s: what holds for them is not known\n  → if another program writes to {topic}, stop it, and have the table read again\n  → if the source is of an older version, start it again with this one, then the sink",
+                            TOLD_WITHIN.as_secs()
+                        ),
+                    ));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -90,8 +129,12 @@ impl ProgressFollower {
         let mut changed = self.changed.subscribe();
         let more = async {
             match &self.topic {
-                Some((log, topic)) => log.wait(topic, 0, seen).await,
-                None => std::future::pending().await,
+                Some((log, topic)) => {
+                    log.wait(topic, 0, seen).await?;
+                    self.readable.fetch_max(seen + 1, Ordering::SeqCst);
+                    Ok(())
+                }
+                None => std::future::pending::<change_log::Result<()>>().await,
             }
         };
         tokio::select! {
@@ -168,6 +211,16 @@ impl ProgressView for TableProgressView {
         Ok(())
     }
 
+    async fn catch_up_to(&mut self, topic: &str, partition: i32, next: i64) -> Result<()> {
+        self.follower.advance_to(topic, partition, next).await.map_err(wrap)?;
+        self.known = self.follower.now();
+        Ok(())
+    }
+
+    fn log_end(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.known.log_end(topic, partition)
+    }
+
     async fn wait(&mut self) -> Result<()> {
         self.follower.wait_beyond(self.known.read_to).await.map_err(wrap)
     }
@@ -209,5 +262,111 @@ impl ProgressView for TableProgressView {
     fn position(&self) -> Option<Covered> {
         let position = self.known.position.as_ref()?;
         Some(Covered { position: serde_json::to_string(position).ok()?, ts_us: position.ts_us })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::progress_topic::progress_records;
+    use cdc_core::{LogEnd, Progress, SourcePosition};
+    use change_log::{Append, Fetched, LogIdentity, MemoryLog, OffsetRange, Producer, TopicInfo, TopicSpec, Transaction};
+
+    const PROGRESS: &str = "__cdc.progress.shop";
+    const DATA: &str = "shop.d.t";
+
+    /// A log whose broker was deposed and does not know it: its word of where the progress topic ends is as old as that.
+    struct Deposed {
+        log: MemoryLog,
+        end: i64,
+    }
+
+    #[async_trait]
+    impl ChangeLog for Deposed {
+        fn identity(&self) -> &LogIdentity {
+            self.log.identity()
+        }
+        async fn create_topic(&self, name: &str, spec: TopicSpec) -> change_log::Result<TopicInfo> {
+            self.log.create_topic(name, spec).await
+        }
+        async fn topic(&self, name: &str) -> change_log::Result<Option<TopicInfo>> {
+            self.log.topic(name).await
+        }
+        async fn topics(&self) -> change_log::Result<Vec<TopicInfo>> {
+            self.log.topics().await
+        }
+        async fn delete_topic(&self, name: &str) -> change_log::Result<()> {
+            self.log.delete_topic(name).await
+        }
+        async fn producer(&self, transactional_id: &str) -> change_log::Result<Box<dyn Producer>> {
+            self.log.producer(transactional_id).await
+        }
+        async fn offsets(&self, topic: &str, partition: i32) -> change_log::Result<OffsetRange> {
+            let range = self.log.offsets(topic, partition).await?;
+            Ok(OffsetRange { next: range.next.min(self.end), ..range })
+        }
+        async fn read(&self, topic: &str, partition: i32, from: i64, max_bytes: usize) -> change_log::Result<Fetched> {
+            self.log.read(topic, partition, from, max_bytes).await
+        }
+        async fn wait(&self, topic: &str, partition: i32, beyond: i64) -> change_log::Result<()> {
+            self.log.wait(topic, partition, beyond).await
+        }
+        async fn release(&self, topic: &str, partition: i32, applied: i64) -> change_log::Result<()> {
+            self.log.release(topic, partition, applied).await
+        }
+        async fn expiring(&self, topic: &str, partition: i32) -> change_log::Result<i64> {
+            self.log.expiring(topic, partition).await
+        }
+    }
+
+    /// What the source says in the transaction behind which the data topic ends at `next`, and a barrier before it.
+    async fn say(log: &MemoryLog, producer: &mut dyn Producer, next: i64) {
+        let table = TableId::new("d", "t");
+        let at = OffsetVector::from([(0, next)]);
+        let barrier = cdc_core::Barrier { table, number: 1, kind: cdc_core::BarrierKind::Truncate, at: at.clone() };
+        let said = [
+            Progress::Barrier(barrier),
+            Progress::LogEnd(LogEnd { topic: DATA.to_owned(), next: at }),
+            Progress::Position(SourcePosition::default()),
+        ];
+        let records = progress_records(&said.map(|progress| (progress.key(), Some(progress)))).unwrap();
+        log.create_topic(PROGRESS, TopicSpec { partitions: 1, compacted: true }).await.unwrap();
+        producer.append(Transaction { appends: vec![Append::new(PROGRESS, 0, records)] }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_goes_with_a_record_is_known_also_if_a_broker_says_that_there_is_nothing_new() {
+        let log = MemoryLog::new();
+        let mut producer = log.producer("source").await.unwrap();
+        say(&log, &mut *producer, 0).await;
+        let end = log.offsets(PROGRESS, 0).await.unwrap().next;
+        let deposed: Arc<dyn ChangeLog> = Arc::new(Deposed { log: log.clone(), end });
+        let follower = ProgressFollower::new(deposed, PROGRESS.to_owned(), ProgressState::default());
+        let mut view = follower.view(&TableId::new("d", "t"));
+        view.catch_up_to(DATA, 0, 0).await.unwrap();
+        say(&log, &mut *producer, 7).await;
+        view.catch_up().await.unwrap();
+        assert_eq!(view.log_end(DATA, 0), Some(0), "the broker does not say so");
+        view.catch_up_to(DATA, 0, 7).await.unwrap();
+        assert_eq!(view.log_end(DATA, 0), Some(7));
+        let barrier = follower.now().tables[&TableId::new("d", "t")].barriers[&1].at.clone();
+        assert_eq!(barrier, OffsetVector::from([(0, 7)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_of_which_the_source_does_not_tell_stop_their_table() {
+        let log = MemoryLog::new();
+        let mut producer = log.producer("source").await.unwrap();
+        say(&log, &mut *producer, 7).await;
+        let follower = ProgressFollower::new(Arc::new(log), PROGRESS.to_owned(), ProgressState::default());
+        let mut view = follower.view(&TableId::new("d", "t"));
+        view.catch_up_to(DATA, 0, 7).await.unwrap();
+        let e = view.catch_up_to(DATA, 0, 8).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Other);
+        assert!(
+            e.to_string().starts_with("shop.d.t/0 has records before offset 8 of which __cdc.progress.shop has not told"),
+            "{e}"
+        );
     }
 }

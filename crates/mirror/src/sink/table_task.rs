@@ -25,6 +25,8 @@ const BRANCH: &str = "main";
 
 /// After which time a change of columns is tried again that could not be made.
 const EVOLVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// After which time a table is opened again while the log's servers or the catalog's are away.
+const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How a table stands.
 #[derive(Debug, Clone, Default)]
@@ -108,7 +110,8 @@ impl TableTask {
         let schema = self.first_schema()?;
         let progress = self.progress.view(&self.source_table);
         let generation = progress.generation_start();
-        let table = Arc::new(self.open_table(&schema, generation.as_ref()).await?);
+        let Some(table) = self.opened_table(&schema, generation.as_ref()).await? else { return Ok(()) };
+        let table = Arc::new(table);
         let event_schemas = self.progress.now().tables.get(&self.source_table).and_then(|t| t.event_schemas.clone());
         let log = Arc::new(SinkLog::new(Arc::clone(&self.log), self.progress.clone(), event_schemas));
         let environment: Arc<dyn Environment> = Arc::new(SystemEnvironment::new());
@@ -233,6 +236,28 @@ impl TableTask {
                 format!("the progress topic has no schema of {}: a fault of the source half", self.source_table),
             )
         })
+    }
+
+    /// As [`open_table`](Self::open_table), again and again while the log or the catalog is away. `None`: it was asked to stop meanwhile.
+    async fn opened_table(&self, schema: &TableSchema, generation: Option<&GenerationStart>) -> Result<Option<MirroredTable>> {
+        let mut stop = self.stop.clone();
+        let mut stopping = std::pin::pin!(stop.wait_for(|stop| *stop));
+        loop {
+            let opened = tokio::select! {
+                opened = self.open_table(schema, generation) => opened,
+                _ = &mut stopping => return Ok(None),
+            };
+            match opened {
+                Err(e) if e.passes() => {
+                    tracing::warn!(table = %self.source_table, error = %e, "the table cannot be opened yet, trying again");
+                }
+                opened => return opened.map(Some),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(OPEN_AGAIN_AFTER) => {}
+                _ = &mut stopping => return Ok(None),
+            }
+        }
     }
 
     /// The table in the catalog; made under the oldest schema version that the log still needs, if it is missing and may be made.
