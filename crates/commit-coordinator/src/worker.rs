@@ -371,7 +371,7 @@ where
             opened: None,
             covered: None,
             approached: None,
-            asked: None,
+            looked: None,
             retention_checked: self.parts.environment.now(),
         }))
     }

@@ -148,7 +148,8 @@ impl KafkaLogConfig {
             .set("message.timeout.ms", &timeout)
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            .set("linger.ms", "5")
+            // The last records of a transaction wait for so long; meanwhile the ones before them fill batches.
+            .set("linger.ms", "1")
             // A topic's limit is one of what is sent at once.
             .set("batch.size", self.max_message_bytes.clamp(1, 1_000_000).to_string())
             .set("batch.num.messages", "1000000")

@@ -60,6 +60,8 @@ pub(super) struct State {
     /// Everything before `next` was taken, and there was no more.
     ended: bool,
     headers: bool,
+    /// Bytes that the next block is expected to hold: as the last one did, and a bit more.
+    block_bytes: usize,
 }
 
 impl Cursor {
@@ -124,8 +126,10 @@ impl Cursor {
         let mut drained = false;
         while state.ahead_bytes() < self.room {
             let Some(queue) = &state.queue else { break };
+            let mut builder = RecordsBuilder::new();
+            builder.arena().reserve(state.block_bytes);
             let mut filling = Filling {
-                builder: RecordsBuilder::new(),
+                builder,
                 built: state.next,
                 next: state.next,
                 ended: state.ended,
@@ -142,7 +146,9 @@ impl Cursor {
             });
             let Filling { builder, next, ended, .. } = filling;
             if !builder.is_empty() {
-                state.ahead.push_back(builder.into_block(state.next)?);
+                let block = builder.into_block(state.next)?;
+                state.block_bytes = block.arena.len() + block.arena.len() / 16;
+                state.ahead.push_back(block);
             }
             (state.next, state.ended) = (next, ended);
             self.known.send_if_modified(|known| {

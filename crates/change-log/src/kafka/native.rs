@@ -1,9 +1,9 @@
 //! The calls of librdkafka that its Rust binding does not offer: reading one partition's queue in batches, with the offsets at which
-//! it ends, and the identities of topics.
+//! it ends; waiting for a producer's delivery reports; and the identities of topics.
 //!
 //! The binding's own queue yields a message at a time and drops the offset of an end-of-partition event, without which a reader cannot
-//! know that it is behind a transaction's marker; and it has no `DescribeTopics`, the only call that tells a topic from another of
-//! its name.
+//! know that it is behind a transaction's marker; its poll of a producer goes on until its time is over, however much has come, and spins
+//! for the last millisecond; and it has no `DescribeTopics`, the only call that tells a topic from another of its name.
 
 #![allow(unsafe_code, reason = "C calls; each block says why it holds")]
 
@@ -13,7 +13,7 @@ use rdkafka::bindings as c;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafka;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{self, NonNull};
@@ -173,19 +173,48 @@ impl Drop for PartitionQueue {
 
 /// Takes what a client that answers to nobody's poll has to say, and gives it to its context: it would be kept for ever. Never waits.
 pub(super) fn hear(client: &Client<Context>) {
+    take_events(client, Duration::ZERO, |_, _| {});
+}
+
+/// Waits until a client has something to say, at most so long (whole milliseconds), and takes all that it says then. What became of a
+/// record is told by the number that it was sent with: the offset that it got, or why it got none. The rest goes to the client's context.
+pub(super) fn take_events<C: ClientContext>(
+    client: &Client<C>,
+    wait: Duration,
+    mut delivered: impl FnMut(usize, std::result::Result<i64, RDKafkaErrorCode>),
+) {
+    let mut wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client is alive for the call; the queue and each event are destroyed once, and what an event hands out is used before.
     unsafe {
         let queue = c::rd_kafka_queue_get_main(client.native_ptr());
         loop {
-            let event = c::rd_kafka_queue_poll(queue, 0);
+            let event = c::rd_kafka_queue_poll(queue, wait_ms);
             if event.is_null() {
                 break;
             }
-            let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
-            // Zero: it is a line of the log, and so is an error of a client that has not asked for errors.
-            if c::rd_kafka_event_log(event, &raw mut facility, &raw mut text, &raw mut level) == 0 {
-                let (facility, text) = (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy());
-                client.context().log(log_level(level), facility.trim(), text.trim());
+            wait_ms = 0;
+            match c::rd_kafka_event_type(event) {
+                c::RD_KAFKA_EVENT_DR => {
+                    while let Some(message) = c::rd_kafka_event_message_next(event).as_ref() {
+                        let outcome = match message.err {
+                            c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(message.offset),
+                            other => Err(other.into()),
+                        };
+                        delivered(message._private.addr(), outcome);
+                    }
+                }
+                c::RD_KAFKA_EVENT_ERROR => {
+                    let reason = CStr::from_ptr(c::rd_kafka_event_error_string(event)).to_string_lossy();
+                    client.context().error(KafkaError::Global(c::rd_kafka_event_error(event).into()), reason.trim());
+                }
+                _ => {
+                    let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+                    // Zero: it is a line of the log, and so is an error of a client that has not asked for errors.
+                    if c::rd_kafka_event_log(event, &raw mut facility, &raw mut text, &raw mut level) == 0 {
+                        let (facility, text) = (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy());
+                        client.context().log(log_level(level), facility.trim(), text.trim());
+                    }
+                }
             }
             c::rd_kafka_event_destroy(event);
         }

@@ -3,6 +3,7 @@
 use super::KafkaLog;
 use super::client::{Context, kind_of};
 use super::clients::lock;
+use super::native::take_events;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Append, Appended, Producer, Transaction};
 use crate::records::Headers;
@@ -22,8 +23,10 @@ const HEADER_OVERHEAD: usize = 2;
 /// Records after which delivery reports are taken.
 const POLL_EVERY: usize = 1024;
 
-/// How often it is looked whether all records have been sent.
-const FLUSH_EVERY: Duration = Duration::from_millis(2);
+/// How long it is waited for a delivery report at once.
+const REPORT_WAIT: Duration = Duration::from_millis(100);
+/// How long it is waited for room among the records that have not been sent yet.
+const ROOM_WAIT: Duration = Duration::from_millis(10);
 
 type Transactional = BaseProducer<Reports>;
 
@@ -80,16 +83,23 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, part: usize) {
-        let mut parts = lock(&self.parts);
-        let Some(delivered) = parts.get_mut(part) else { return };
-        match result {
-            Ok(message) => {
-                delivered.count += 1;
-                delivered.first = delivered.first.min(message.offset());
-                delivered.last = delivered.last.max(message.offset());
-            }
-            Err((e, _)) => delivered.failed = e.rdkafka_error_code().or(Some(Code::Fail)),
+        let outcome = match result {
+            Ok(message) => Ok(message.offset()),
+            Err((e, _)) => Err(e.rdkafka_error_code().unwrap_or(Code::Fail)),
+        };
+        report(&mut lock(&self.parts), part, outcome);
+    }
+}
+
+fn report(parts: &mut [Delivered], part: usize, outcome: std::result::Result<i64, Code>) {
+    let Some(delivered) = parts.get_mut(part) else { return };
+    match outcome {
+        Ok(offset) => {
+            delivered.count += 1;
+            delivered.first = delivered.first.min(offset);
+            delivered.last = delivered.last.max(offset);
         }
+        Err(code) => delivered.failed = Some(code),
     }
 }
 
@@ -291,7 +301,7 @@ impl Inner {
                         Ok(()) => break,
                         Err((KafkaError::MessageProduction(Code::QueueFull), again)) if Instant::now() < deadline => {
                             next = again;
-                            self.producer.poll(Duration::from_millis(10));
+                            self.take_reports(ROOM_WAIT);
                         }
                         Err((e @ KafkaError::MessageProduction(Code::QueueFull), _)) => {
                             return Err(self.out_of_time(transaction, e));
@@ -304,18 +314,24 @@ impl Inner {
                 }
                 sent += 1;
                 if sent.is_multiple_of(POLL_EVERY) {
-                    self.producer.poll(Duration::ZERO);
+                    self.take_reports(Duration::ZERO);
                 }
             }
         }
-        loop {
-            // The binding looks at the end of the time only whether all was sent: it gets little time, often.
-            match self.producer.flush(FLUSH_EVERY) {
-                Ok(()) => return Ok(()),
-                Err(KafkaError::Flush(Code::OperationTimedOut)) if Instant::now() < deadline => {}
-                Err(e) => return Err(self.out_of_time(transaction, e)),
+        // What is sent last goes when it has lingered: to have it flushed would wake the client's threads at each look.
+        while self.producer.in_flight_count() > 0 {
+            if Instant::now() >= deadline {
+                return Err(self.out_of_time(transaction, KafkaError::Flush(Code::OperationTimedOut)));
             }
+            self.take_reports(REPORT_WAIT);
         }
+        Ok(())
+    }
+
+    /// Takes the delivery reports that are there, or, if there is none, waits so long for the next.
+    fn take_reports(&self, wait: Duration) {
+        let parts = &self.producer.context().parts;
+        take_events(self.producer.client(), wait, |part, outcome| report(&mut lock(parts), part, outcome));
     }
 
     /// The records did not get to the brokers in time.
@@ -403,7 +419,7 @@ impl Inner {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let deadline = Instant::now() + Duration::from_secs(10);
         while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            self.producer.poll(Duration::from_millis(20));
+            self.take_reports(REPORT_WAIT);
         }
         loop {
             match self.producer.abort_transaction(remaining(deadline)) {
