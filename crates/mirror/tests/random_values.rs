@@ -131,7 +131,7 @@ async fn assert_equal(f: &mut Fixture, trino: &TrinoCatalog, tables: &[Table], a
                     differences.extend(unequal.map(|(i, ((column, there), here))| {
                         let literal = table.literal(*id, i);
                         format!(
-                            "{}: {} {}\n  written as {literal:.300}\n  the source has {}\n  Trino has      {}",
+                            "{}, row {id}: {} {}\n  written as {literal:.300}\n  the source has {}\n  Trino has      {}",
                             table.name,
                             column.name,
                             column.declaration,
