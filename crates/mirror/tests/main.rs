@@ -12,6 +12,7 @@ mod foreign_topics;
 mod golden;
 mod kafka;
 mod names;
+mod random_values;
 mod refusals;
 mod resnapshot;
 mod restart;

@@ -123,6 +123,20 @@ async fn every_type_is_equal_whether_the_snapshot_or_the_stream_brings_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn texts_behind_shapes_have_their_own_character_sets() {
+    both("shapes", async |mut f| {
+        f.sql(&["CREATE TABLE t (id INT PRIMARY KEY, p POINT, a VARCHAR(9) CHARACTER SET sjis, g GEOMETRY, b CHAR(9) CHARACTER SET latin1, c TEXT)"])
+            .await;
+        let mirror = f.caught_up_mirror().await;
+        f.sql(&["INSERT INTO t VALUES (1, ST_GeomFromText('POINT(1 2)'), '日本', NULL, 'é', '🦀'), (2, NULL, 'a', NULL, 'b', 'c')"]).await;
+        caught_up(&mirror).await;
+        f.assert_equal().await;
+        assert_eq!(stop(mirror).await.stopped().count(), 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_of_each_type_as_its_key_is_updated_and_deleted_by_it() {
     both("keys", async |mut f| {
         let usable = |declaration: &str| {

@@ -176,6 +176,12 @@ pub(crate) fn unscaled_of_text(text: &[u8], scale: u8) -> DecodeResult<i128> {
     Ok(if negative { -n } else { n })
 }
 
+/// The server's text of a number without the zeros that ZEROFILL puts in front, which the binary log does not have.
+pub(crate) fn without_zerofill(text: &[u8]) -> &[u8] {
+    let zeros = text.iter().zip(text.iter().skip(1)).take_while(|(c, next)| **c == b'0' && next.is_ascii_digit()).count();
+    text.get(zeros..).unwrap_or(text)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -249,6 +255,15 @@ mod tests {
         assert_eq!(layout.text(&[0x80, 100], &mut Vec::new()), None);
         assert_eq!(DecimalLayout::new(66, 0), None);
         assert_eq!(DecimalLayout::new(2, 3), None);
+    }
+
+    #[test]
+    fn zeros_in_front_are_no_part_of_a_number() {
+        for (text, plain) in
+            [("0001.50", "1.50"), ("000.05", "0.05"), ("0", "0"), ("000", "0"), ("-0.5", "-0.5"), ("100", "100"), ("", "")]
+        {
+            assert_eq!(without_zerofill(text.as_bytes()), plain.as_bytes(), "{text}");
+        }
     }
 
     #[test]

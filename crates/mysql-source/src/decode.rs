@@ -10,7 +10,7 @@ use crate::decode_buffers::{ColumnBuffer, RowBuffers, Values};
 use crate::decode_error::{DecodeError, DecodeErrorKind, DecodeResult};
 use crate::rows_event::{RowsEvent, all_set};
 use crate::table_map::{ColumnLayout, TableMapEvent, TableMetadata, bit, column_type as t};
-use crate::{geometry, json, temporal};
+use crate::{geometry, inet, json, temporal};
 use cdc_core::{Column, LogicalType, TableSchema};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -86,7 +86,11 @@ impl RowPlan {
             return Err(DecodeError::new(DecodeErrorKind::LayoutMismatch, message));
         }
         let metadata = map.metadata()?;
-        let mut numbers = Numbers { years_too: years_are_numeric(&layouts, &schema, &metadata), ..Numbers::default() };
+        let mut numbers = Numbers {
+            years_too: years_are_numeric(&layouts, &schema, &metadata),
+            shapes_too: shapes_have_collations(&layouts, &schema, &metadata),
+            ..Numbers::default()
+        };
         let columns = layouts
             .iter()
             .zip(&schema.columns)
@@ -295,7 +299,7 @@ impl ColumnPlan {
                 let raw = prefixed(c, *length_bytes)?;
                 scratch.clear();
                 let written = if *v6 {
-                    write!(scratch, "{}", std::net::Ipv6Addr::from(fixed::<16>(raw)?))
+                    inet::print_v6(fixed(raw)?, scratch)
                 } else {
                     write!(scratch, "{}", std::net::Ipv4Addr::from(fixed::<4>(raw)?))
                 };
@@ -373,6 +377,8 @@ fn unknown_member(of: &str, number: u64, count: usize) -> DecodeError {
 struct Numbers {
     /// Years are among the numeric columns.
     years_too: bool,
+    /// Shapes are among the columns that have a collation.
+    shapes_too: bool,
     numeric: usize,
     text: usize,
     enum_or_set: usize,
@@ -400,6 +406,39 @@ fn years_are_numeric(layouts: &[ColumnLayout], schema: &TableSchema, metadata: &
         })
     };
     layouts.iter().any(|l| l.column_type == t::YEAR) && !fits(false) && fits(true)
+}
+
+/// True if the server counts shapes among the columns that have a collation, as MariaDB does (`binary`) and MySQL does not: decided as for years.
+fn shapes_have_collations(layouts: &[ColumnLayout], schema: &TableSchema, metadata: &TableMetadata<'_>) -> bool {
+    let fits = |shapes_too: bool| {
+        let mut text = 0usize;
+        layouts.iter().zip(&schema.columns).all(|(layout, column)| {
+            let shape = layout.column_type == t::GEOMETRY;
+            if !(has_collation(layout.column_type) || (shapes_too && shape)) {
+                return true;
+            }
+            let told = collation(&metadata.collations, text);
+            text = text.saturating_add(1);
+            match (told, &column.native.charset) {
+                (Some(told), _) if shape => told == "binary",
+                (Some(told), Some(known)) if column.logical_type == LogicalType::String => told == normal_charset(known),
+                _ => true,
+            }
+        })
+    };
+    layouts.iter().any(|l| l.column_type == t::GEOMETRY) && !fits(false) && fits(true)
+}
+
+fn has_collation(column_type: u8) -> bool {
+    is_blob(column_type) || is_string(column_type) || column_type == t::VECTOR
+}
+
+fn is_blob(column_type: u8) -> bool {
+    matches!(column_type, t::TINY_BLOB | t::MEDIUM_BLOB | t::LONG_BLOB | t::BLOB)
+}
+
+fn is_string(column_type: u8) -> bool {
+    matches!(column_type, t::STRING | t::VARCHAR | t::VAR_STRING)
 }
 
 fn is_numeric(column_type: u8) -> bool {
@@ -431,7 +470,8 @@ fn check_metadata(
                 return mismatch(format!("it is {} in the binary log", if told { "unsigned" } else { "signed" }));
             }
         }
-        t::STRING | t::VARCHAR | t::VAR_STRING | t::TINY_BLOB | t::MEDIUM_BLOB | t::LONG_BLOB | t::BLOB | t::VECTOR => {
+        t::GEOMETRY if n.shapes_too => n.text = n.text.saturating_add(1),
+        text if has_collation(text) => {
             let told = collation(&metadata.collations, next(&mut n.text));
             if let (Some(told), LogicalType::String, Some(known)) = (told, &column.logical_type, &column.native.charset)
                 && told != normal_charset(known)
@@ -476,8 +516,7 @@ fn column_plan(layout: ColumnLayout, column: &Column) -> DecodeResult<ColumnPlan
     let p = layout.parameter;
     let string_length_bytes = if p > 255 { 2 } else { 1 };
     let blob_length_bytes = p.clamp(1, 4) as u8;
-    let is_blob = matches!(layout.column_type, t::TINY_BLOB | t::MEDIUM_BLOB | t::LONG_BLOB | t::BLOB);
-    let is_string = matches!(layout.column_type, t::STRING | t::VARCHAR | t::VAR_STRING);
+    let (is_blob, is_string) = (is_blob(layout.column_type), is_string(layout.column_type));
     let length_bytes = if is_blob { blob_length_bytes } else { string_length_bytes };
     if layout.nullable && !column.nullable {
         let message =

@@ -151,6 +151,8 @@ impl Printer<'_> {
                 self.out.push(b'"');
                 Ok(())
             }
+            // The server's own exception (`json_dom.cc`, `wrapper_to_string`).
+            t::VAR_STRING => self.quoted(value),
             _ => {
                 self.out.push(b'"');
                 write!(self.out, "base64:type{of}:").map_err(|_| damaged())?;
@@ -195,8 +197,8 @@ fn variable_length(c: &mut Cursor<'_>) -> DecodeResult<usize> {
     Err(damaged())
 }
 
-/// The shortest digits that give the number back, as the server lays them out: plain with up to 15 places on either side of
-/// the point, else with an exponent; a whole number ends in `.0`.
+/// The shortest digits that give the number back, as the server lays them out (`my_gcvt`): plain with up to 15 places on either side of
+/// the point, or with more before it if there are some behind it too; else with an exponent. A whole number ends in `.0`.
 fn double(number: f64, out: &mut Vec<u8>) {
     if number == 0.0 {
         out.extend_from_slice(if number.is_sign_negative() { b"-0.0" } else { b"0.0" });
@@ -210,7 +212,8 @@ fn double(number: f64, out: &mut Vec<u8>) {
     let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
     let point = exponent + 1;
     out.extend_from_slice(sign.as_bytes());
-    if !(-14..=15).contains(&point) {
+    let some_behind = usize::try_from(point).is_ok_and(|point| digits.len() > point);
+    if !(-14..=15).contains(&point) && !some_behind {
         let (first, rest) = digits.split_at_checked(1).unwrap_or((&digits, ""));
         out.extend_from_slice(first.as_bytes());
         if !rest.is_empty() {
@@ -241,9 +244,14 @@ fn double(number: f64, out: &mut Vec<u8>) {
     }
 }
 
+/// In lines of 76 characters, as the server writes it; the ends of lines are escaped, since they stand in a JSON string.
 fn base64(bytes: &[u8], out: &mut Vec<u8>) {
+    const GROUPS_OF_A_LINE: usize = 19;
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for chunk in bytes.chunks(3) {
+    for (nth, chunk) in bytes.chunks(3).enumerate() {
+        if nth > 0 && nth.is_multiple_of(GROUPS_OF_A_LINE) {
+            out.extend_from_slice(b"\\n");
+        }
         let group = chunk.iter().fold(0u32, |n, &b| n << 8 | u32::from(b)) << (8 * (3 - chunk.len()));
         for i in 0..4 {
             let letter = ALPHABET.get((group >> (18 - 6 * i) & 63) as usize).copied().unwrap_or(b'=');
@@ -282,6 +290,18 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_base64_in_lines_of_76_characters() {
+        let opaque = |bytes: &[u8]| printed(&[&[15, t::VARCHAR, bytes.len() as u8], bytes].concat());
+        assert_eq!(opaque(&[]), "\"base64:type15:\"");
+        assert_eq!(opaque(&[0, 1, 2, 0xff]), "\"base64:type15:AAEC/w==\"");
+        assert_eq!(printed(&[15, t::VAR_STRING, 2, b'"', b'a']), "\"\\\"a\"");
+        let line = "QUFB".repeat(19);
+        assert_eq!(opaque(&[b'A'; 57]), format!("\"base64:type15:{line}\""));
+        assert_eq!(opaque(&[b'A'; 58]), format!("\"base64:type15:{line}\\nQQ==\""));
+        assert_eq!(opaque(&[b'A'; 114]), format!("\"base64:type15:{line}\\n{line}\""));
+    }
+
+    #[test]
     fn doubles_have_the_servers_layout() {
         let text = |n| {
             let mut out = Vec::new();
@@ -297,6 +317,10 @@ mod tests {
             (0.001, "0.001"),
             (123456789012345.0, "123456789012345.0"),
             (1234567890123456.0, "1.234567890123456e15"),
+            (-1116014480801889.4, "-1116014480801889.4"),
+            (12345678901234568.0, "1.2345678901234568e16"),
+            (1.234e-15, "0.000000000000001234"),
+            (1.234e-16, "1.234e-16"),
             (0.1 + 0.2, "0.30000000000000004"),
         ] {
             assert_eq!(text(n), expected);

@@ -19,6 +19,7 @@ mod event;
 mod event_body;
 mod foreign_keys;
 mod geometry;
+mod inet;
 mod json;
 mod names;
 mod position;

@@ -339,6 +339,11 @@ impl Markers {
     }
 }
 
+/// What a row that has a marker becomes as the last row of its table: alone in the first table it stays the first of all, as Debezium has it.
+pub(crate) fn as_last_row(marker: SnapshotMarker, last: SnapshotMarker) -> SnapshotMarker {
+    if marker == SnapshotMarker::First && last == SnapshotMarker::LastInCollection { marker } else { last }
+}
+
 /// What the reader of a keyless table sends: rows, and at the end whether it came to the end.
 pub(crate) enum KeylessRows {
     Rows(RowBuffers),
@@ -369,6 +374,15 @@ mod tests {
         assert_eq!(markers.first_row(&t("b")), SnapshotMarker::FirstInCollection);
         assert_eq!(markers.last_row(&t("b")), SnapshotMarker::LastInCollection);
         assert_eq!(markers.last_row(&t("c")), SnapshotMarker::Last);
+    }
+
+    #[test]
+    fn the_only_row_of_the_first_table_is_the_first_of_all() {
+        use SnapshotMarker as M;
+        assert_eq!(as_last_row(M::First, M::LastInCollection), M::First);
+        assert_eq!(as_last_row(M::First, M::Last), M::Last);
+        assert_eq!(as_last_row(M::FirstInCollection, M::LastInCollection), M::LastInCollection);
+        assert_eq!(as_last_row(M::True, M::Last), M::Last);
     }
 
     #[test]

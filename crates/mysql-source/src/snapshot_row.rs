@@ -68,6 +68,7 @@ fn append(value: &Value, logical: &LogicalType, column: &mut ColumnBuffer) -> De
         }
         (L::Integer { .. }, _, Values::Decimal(v)) => v.push(whole(value).ok_or_else(unexpected)?),
         (L::Decimal { scale, .. }, Value::Bytes(text), Values::Decimal(v)) => v.push(decimal::unscaled_of_text(text, *scale)?),
+        (L::Decimal { .. }, Value::Bytes(text), Values::Text(v)) => v.push(decimal::without_zerofill(text))?,
         (L::Float, Value::Float(n), Values::Float(v)) => v.push(*n),
         (L::Double, Value::Double(n), Values::Double(v)) => v.push(*n),
         (L::Boolean, Value::Bytes(bits), Values::Boolean(v)) => v.push(bits.last().is_some_and(|b| b & 1 != 0)),

@@ -5,6 +5,7 @@ use crate::decode::RowPlan;
 use crate::decode_buffers::RowBuffers;
 use crate::decode_error::{DecodeErrorKind, DecodeResult};
 use crate::rows_event::{RowsEvent, RowsKind};
+use crate::snapshot::as_last_row;
 use cdc_core::{
     Change, ChangeBatch, Generation, LogCoordinate, NO_IMAGE, Op, Origin, SnapshotMarker, SourceItem, TableId, TableSchema,
 };
@@ -267,8 +268,8 @@ impl Captured {
         if let (Some(change), Some(marker)) = (changes.first_mut(), first) {
             change.marker = marker;
         }
-        if let (Some(change), Some(marker)) = (changes.last_mut(), last) {
-            change.marker = marker;
+        if let (Some(change), Some(last)) = (changes.last_mut(), last) {
+            change.marker = as_last_row(change.marker, last);
         }
         let appended = changes.len();
         if appended > 0 {

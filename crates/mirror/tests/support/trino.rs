@@ -50,6 +50,21 @@ impl TrinoCatalog {
         config
     }
 
+    /// The rows of a query whose columns are all texts.
+    pub async fn rows(&self, sql: &str) -> Vec<super::Row> {
+        let mut query = self.client.query(sql).await.unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        let mut rows = Vec::new();
+        while let Some(row) = query.next().await.unwrap_or_else(|e| panic!("{sql}\n{e}")) {
+            rows.push((0..row.columns().len()).map(|i| row.get::<Option<String>>(i).unwrap()).collect());
+        }
+        rows
+    }
+
+    /// The name under which Trino has a table.
+    pub fn table(&self, f: &Fixture, table: &str) -> String {
+        format!("{}.\"{}\".\"{table}\"", self.name, f.database)
+    }
+
     pub async fn drop(self) {
         self.client.execute(format!("DROP CATALOG {}", self.name)).await.unwrap();
     }
