@@ -1,4 +1,5 @@
 use super::clients::lock;
+use super::tokens::{Supply, Tokens};
 use crate::error::{Error, ErrorKind};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -11,9 +12,11 @@ use std::time::{Duration, Instant};
 pub(super) type Reader = BaseConsumer<Context>;
 
 /// What librdkafka tells of a client by the way: kept, so that a question that gets no answer can say why.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Context {
     trouble: Arc<Mutex<Option<Trouble>>>,
+    /// Of the token that the client logs in with, if it does.
+    tokens: Option<Arc<Supply>>,
 }
 
 /// The last thing that went wrong on a connection.
@@ -28,18 +31,30 @@ pub(super) struct Trouble {
 const EXPLAINS_FOR: Duration = Duration::from_secs(60);
 
 impl Context {
-    fn trouble(&self) -> Option<Trouble> {
-        let trouble = lock(&self.trouble).clone();
-        trouble.filter(|trouble| trouble.at.elapsed() < EXPLAINS_FOR)
+    pub(super) fn new(tokens: Option<&Tokens>) -> Self {
+        Self { trouble: Arc::default(), tokens: tokens.map(Tokens::supply) }
     }
 
-    /// True if something went wrong on a connection since then.
+    fn trouble(&self) -> Option<Trouble> {
+        let trouble = lock(&self.trouble).clone();
+        let since = self.tokens.as_ref().and_then(|tokens| tokens.since());
+        trouble.filter(|trouble| trouble.at.elapsed() < EXPLAINS_FOR && since.is_none_or(|since| trouble.at >= since))
+    }
+
+    /// True if something went wrong on a connection since then, or there is nothing to log in with.
     pub(super) fn had_trouble_since(&self, then: Instant) -> bool {
         lock(&self.trouble).as_ref().is_some_and(|trouble| trouble.at >= then)
+            || self.tokens.as_ref().is_some_and(|tokens| tokens.missing().is_some())
     }
 
     /// The error of this code while `doing` something, with what the connections said.
     pub(super) fn failure(&self, doing: &str, code: Code) -> Error {
+        // Without a token nothing else matters: brokers refuse one that has expired, which reads as if this client had no right.
+        if matches!(kind_of(code), ErrorKind::Unavailable | ErrorKind::Denied)
+            && let Some((kind, why)) = self.tokens.as_ref().and_then(|tokens| tokens.missing())
+        {
+            return Error::new(kind, format!("{doing}: {why}"));
+        }
         let trouble = self.trouble().filter(|_| kind_of(code) == ErrorKind::Unavailable);
         // A wrong password shows on the connections only; the question itself runs into its time limit.
         let kind =
