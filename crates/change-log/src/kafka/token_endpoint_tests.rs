@@ -92,6 +92,10 @@ fn a_token_lives_as_long_as_the_answer_says_and_else_as_long_as_it_says_itself()
     assert_eq!(life(&read(&format!(r#"{{"access_token":"{token}","expires_in":"60"}}"#)).unwrap()), 60);
     let in_an_hour = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600;
     let own = jwt(&format!(r#"{{"sub":"bob","exp":{in_an_hour}}}"#));
+    // Of two times the sooner one counts, unless it is over: the clock here may be wrong.
+    assert!(life(&read(&format!(r#"{{"access_token":"{own}","expires_in":7200}}"#)).unwrap()) <= 3600);
+    let past = jwt(r#"{"exp":1000000000}"#);
+    assert_eq!(life(&read(&format!(r#"{{"access_token":"{past}","expires_in":60}}"#)).unwrap()), 60);
     let own = read(&format!(r#"{{"id_token":"{own}"}}"#)).unwrap();
     assert_eq!((own.expires_ms(), own.principal.to_str().unwrap()), (in_an_hour as i64 * 1000, "bob"));
     // Neither the largest number nor the largest time is too much.

@@ -22,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// However short a token lives, no sooner is the next one asked for.
 const SHORTEST_REST: Duration = Duration::from_millis(200);
 
+/// How long brokers may still say of a connection that its token has expired, once there is a new one.
+const SETTLES_IN: Duration = Duration::from_secs(10);
+
 /// A client, or several, that log in with the token.
 pub(super) trait LogIn: Send + Sync {
     /// Takes the token for the connections to come, and for those that log in anew. Does not wait.
@@ -50,6 +53,8 @@ struct State {
     token: Option<Arc<Token>>,
     /// When it came.
     since: Option<Instant>,
+    /// The one before it had expired by then.
+    late: bool,
     /// Why there is no newer one.
     failed: Option<(ErrorKind, String)>,
     clients: Vec<Weak<dyn LogIn>>,
@@ -146,6 +151,15 @@ impl Supply {
         }
     }
 
+    /// Why brokers may refuse the token although it is this client's: it is overdue, or came when the one before it had expired, of which what is
+    /// under way on the connections does not know.
+    pub(super) fn doubt(&self) -> Option<(ErrorKind, String)> {
+        let state = lock(&self.state);
+        let settling = state.late && state.since.is_some_and(|since| since.elapsed() < SETTLES_IN);
+        let late = || (ErrorKind::Unavailable, "it had expired, and a new one has come only now: try again".to_owned());
+        state.failed.clone().or_else(|| settling.then(late))
+    }
+
     fn silent(&self, timeout: Duration) -> Error {
         Error::new(
             ErrorKind::Unavailable,
@@ -186,10 +200,11 @@ impl Supply {
         }
     }
 
-    fn have(&self, token: Token) {
+    pub(super) fn have(&self, token: Token) {
         let token = Arc::new(token);
         let clients: Vec<Arc<dyn LogIn>> = {
             let mut state = lock(&self.state);
+            state.late = state.token.as_ref().is_some_and(|before| !before.is_valid());
             state.token = Some(Arc::clone(&token));
             state.since = Some(Instant::now());
             state.failed = None;
@@ -204,7 +219,7 @@ impl Supply {
         }
     }
 
-    fn fail(&self, error: &Error) {
+    pub(super) fn fail(&self, error: &Error) {
         let valid_for = {
             let mut state = lock(&self.state);
             let left = |token: &Arc<Token>| token.expires.duration_since(SystemTime::now()).unwrap_or_default();
@@ -224,5 +239,87 @@ async fn rest_until(time: SystemTime) {
     tokio::time::sleep(SHORTEST_REST).await;
     while let Ok(left) = time.duration_since(SystemTime::now()) {
         tokio::time::sleep(left.clamp(Duration::from_millis(1), LOOK_EVERY)).await;
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::ffi::CString;
+
+    /// One that nothing has come to yet.
+    pub(in crate::kafka) fn supply() -> Arc<Supply> {
+        let settings = [
+            ("security.protocol", "sasl_ssl"),
+            ("sasl.mechanism", "OAUTHBEARER"),
+            ("sasl.oauthbearer.token.endpoint.url", "https://idp/token"),
+            ("sasl.oauthbearer.client.id", "me"),
+            ("sasl.oauthbearer.client.secret", "s3cret"),
+        ];
+        let settings: BTreeMap<String, String> = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let endpoint = TokenEndpoint::from_settings(&settings).unwrap().unwrap();
+        Arc::new(Supply { endpoint, state: Mutex::default(), changed: Condvar::new() })
+    }
+
+    /// One that is valid for so many seconds from now.
+    pub(in crate::kafka) fn token(value: &str, seconds: i64) -> Token {
+        let (now, off) = (SystemTime::now(), Duration::from_secs(seconds.unsigned_abs()));
+        let expires = if seconds < 0 { now - off } else { now + off };
+        let text = |text: &str| CString::new(text).unwrap();
+        Token { value: text(value), principal: text("me"), extensions: Arc::new([]), asked: now, expires }
+    }
+
+    /// A client that keeps what it is given.
+    #[derive(Default)]
+    struct Given(Mutex<Vec<String>>);
+
+    impl LogIn for Given {
+        fn log_in(&self, token: &Token) -> std::result::Result<(), RDKafkaErrorCode> {
+            lock(&self.0).push(token.value.to_str().unwrap().to_owned());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_client_that_is_still_there_gets_each_token_once() {
+        let supply = supply();
+        let tokens = Tokens { supply: Arc::clone(&supply), _here: oneshot::channel().0 };
+        let (early, gone, late) = (Arc::new(Given::default()), Arc::new(Given::default()), Arc::new(Given::default()));
+        let in_time = Duration::from_secs(60);
+        supply.have(token("1", 60));
+        tokens.log_in(&early, in_time).unwrap();
+        tokens.log_in(&gone, in_time).unwrap();
+        let was_there = Arc::downgrade(&gone);
+        drop(gone);
+        assert_eq!(was_there.strong_count(), 0, "a client is kept from its end");
+        supply.have(token("2", 60));
+        tokens.log_in(&late, in_time).unwrap();
+        supply.have(token("3", 60));
+        assert_eq!((lock(&early.0).join(" "), lock(&late.0).join(" ")), ("1 2 3".to_owned(), "2 3".to_owned()));
+    }
+
+    #[test]
+    fn whoever_waits_for_a_token_is_told_of_a_refusal_at_once_and_of_silence_in_time() {
+        let supply = supply();
+        let tokens = Tokens { supply: Arc::clone(&supply), _here: oneshot::channel().0 };
+        let client = Arc::new(Given::default());
+        let ask = |timeout| tokens.log_in(&client, timeout).unwrap_err();
+        let e = ask(Duration::ZERO);
+        assert!(
+            e.kind() == ErrorKind::Unavailable && e.to_string().contains("https://idp/token has not answered within 0 s"),
+            "{e}"
+        );
+        supply.fail(&Error::new(ErrorKind::Unavailable, "it is away"));
+        let e = ask(Duration::ZERO);
+        assert!(e.kind() == ErrorKind::Unavailable && e.to_string() == "it is away", "{e}");
+        supply.fail(&Error::new(ErrorKind::Denied, "no"));
+        // It would otherwise wait until the test is ended.
+        assert_eq!(ask(Duration::from_secs(86_400)).kind(), ErrorKind::Denied);
+        // A token that is there is used, whatever became of the next one.
+        supply.have(token("1", 60));
+        supply.fail(&Error::new(ErrorKind::Denied, "no"));
+        tokens.log_in(&client, Duration::ZERO).unwrap();
     }
 }
