@@ -1,4 +1,5 @@
 use super::clients::lock;
+use super::tokens::{Supply, Tokens};
 use crate::error::{Error, ErrorKind};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -11,9 +12,11 @@ use std::time::{Duration, Instant};
 pub(super) type Reader = BaseConsumer<Context>;
 
 /// What librdkafka tells of a client by the way: kept, so that a question that gets no answer can say why.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Context {
     trouble: Arc<Mutex<Option<Trouble>>>,
+    /// Of the token that the client logs in with, if it does.
+    tokens: Option<Arc<Supply>>,
 }
 
 /// The last thing that went wrong on a connection.
@@ -28,19 +31,36 @@ pub(super) struct Trouble {
 const EXPLAINS_FOR: Duration = Duration::from_secs(60);
 
 impl Context {
-    fn trouble(&self) -> Option<Trouble> {
-        let trouble = lock(&self.trouble).clone();
-        trouble.filter(|trouble| trouble.at.elapsed() < EXPLAINS_FOR)
+    pub(super) fn new(tokens: Option<&Tokens>) -> Self {
+        Self { trouble: Arc::default(), tokens: tokens.map(Tokens::supply) }
     }
 
-    /// True if something went wrong on a connection since then.
+    fn trouble(&self) -> Option<Trouble> {
+        let trouble = lock(&self.trouble).clone();
+        let since = self.tokens.as_ref().and_then(|tokens| tokens.since());
+        trouble.filter(|trouble| trouble.at.elapsed() < EXPLAINS_FOR && since.is_none_or(|since| trouble.at >= since))
+    }
+
+    /// True if something went wrong on a connection since then, or there is nothing to log in with.
     pub(super) fn had_trouble_since(&self, then: Instant) -> bool {
         lock(&self.trouble).as_ref().is_some_and(|trouble| trouble.at >= then)
+            || self.tokens.as_ref().is_some_and(|tokens| tokens.missing().is_some())
     }
 
     /// The error of this code while `doing` something, with what the connections said.
     pub(super) fn failure(&self, doing: &str, code: Code) -> Error {
+        // Without a token nothing else matters: brokers refuse one that has expired, which reads as if this client had no right.
+        if matches!(kind_of(code), ErrorKind::Unavailable | ErrorKind::Denied)
+            && let Some((kind, why)) = self.tokens.as_ref().and_then(|tokens| tokens.missing())
+        {
+            return Error::new(kind, format!("{doing}: {why}"));
+        }
         let trouble = self.trouble().filter(|_| kind_of(code) == ErrorKind::Unavailable);
+        if (is_of_login(code) || trouble.as_ref().is_some_and(|trouble| is_of_login(trouble.code)))
+            && let Some((kind, why)) = self.tokens.as_ref().and_then(|tokens| tokens.doubt())
+        {
+            return Error::new(kind, format!("{doing}: the brokers do not take the token: {why}"));
+        }
         // A wrong password shows on the connections only; the question itself runs into its time limit.
         let kind =
             trouble.as_ref().map(|t| kind_of(t.code)).filter(|kind| *kind == ErrorKind::Denied).unwrap_or_else(|| kind_of(code));
@@ -73,6 +93,11 @@ impl Context {
         };
         error.with_source(e)
     }
+}
+
+/// True if brokers have refused the login itself, and not something that this user may not do.
+fn is_of_login(code: Code) -> bool {
+    matches!(code, Code::Authentication | Code::SaslAuthenticationFailed)
 }
 
 /// What a code of Kafka's means for who uses a log. What is not known is taken for a passing trouble: a caller tries again.
@@ -194,7 +219,36 @@ impl ConsumerContext for Context {}
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+    use crate::kafka::tokens::tests::{supply, token};
+
+    #[test]
+    fn a_refused_login_is_no_refusal_while_a_token_is_overdue_or_has_just_come_too_late() {
+        let supply = supply();
+        let context = Context { trouble: Arc::default(), tokens: Some(Arc::clone(&supply)) };
+        let kind = |code| context.failure("cannot ask", code).kind();
+        supply.have(token("first", 60));
+        assert_eq!(kind(Code::Authentication), ErrorKind::Denied);
+        // On a connection only, of a question that got no answer.
+        context.error(KafkaError::Global(Code::Authentication), "refused");
+        assert_eq!(kind(Code::OperationTimedOut), ErrorKind::Denied);
+        supply.fail(&Error::new(ErrorKind::Unavailable, "the endpoint is away"));
+        for code in [Code::Authentication, Code::SaslAuthenticationFailed, Code::OperationTimedOut] {
+            let e = context.failure("cannot ask", code);
+            assert!(e.kind() == ErrorKind::Unavailable && e.to_string().contains("the endpoint is away"), "{e}");
+        }
+        // What somebody may not do he may not do with any token.
+        assert_eq!(kind(Code::TopicAuthorizationFailed), ErrorKind::Denied);
+        supply.have(token("expired", -1));
+        assert_eq!(kind(Code::OperationTimedOut), ErrorKind::Unavailable);
+        supply.have(token("late", 60));
+        assert_eq!(kind(Code::Authentication), ErrorKind::Unavailable);
+        supply.have(token("in time", 60));
+        assert_eq!(kind(Code::Authentication), ErrorKind::Denied);
+        supply.fail(&Error::new(ErrorKind::Denied, "the client is locked"));
+        assert!(context.failure("cannot ask", Code::Authentication).to_string().contains("the client is locked"));
+    }
 
     #[test]
     fn an_error_that_never_passes_is_not_one_to_try_again() {

@@ -3,13 +3,16 @@
 use super::KafkaLogConfig;
 use super::client::{Context, Reader};
 use super::cursor::{Cursor, unassign};
-use super::native::hear;
+use super::native::{hear, set_token};
 use super::producer;
+use super::token_endpoint::Token;
+use super::tokens::{LogIn, Tokens};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::LogIdentity;
 use rdkafka::admin::AdminClient;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,18 +46,29 @@ pub(super) struct Clients {
     producers: Mutex<Vec<Arc<Mutex<producer::Inner>>>>,
     /// A record came where none should: reads would miss it.
     stray: AtomicBool,
+    /// What the clients log in with, where that is a token of an endpoint.
+    tokens: Option<Tokens>,
+}
+
+impl LogIn for Clients {
+    fn log_in(&self, token: &Token) -> std::result::Result<(), RDKafkaErrorCode> {
+        set_token(self.admin.inner(), token)?;
+        set_token(self.reader.client(), token)?;
+        self.committer.as_ref().map_or(Ok(()), |committer| set_token(committer.client(), token))
+    }
 }
 
 impl Clients {
     /// Connects, and asks which cluster it is. Blocks.
-    pub(super) fn connect(config: &KafkaLogConfig) -> Result<(Self, LogIdentity)> {
-        let context = Context::default();
+    pub(super) fn connect(config: &KafkaLogConfig) -> Result<(Arc<Self>, LogIdentity)> {
+        let tokens = config.token_endpoint()?.map(|endpoint| Tokens::start(endpoint, config.request_timeout)).transpose()?;
+        let context = Context::new(tokens.as_ref());
         let invalid = |e: rdkafka::error::KafkaError| {
             Error::new(ErrorKind::Invalid, format!("the Kafka client cannot be made: {e}: correct its settings")).with_source(e)
         };
         let reader = || Reader::from_config_and_context(&config.reader(), context.clone()).map_err(invalid);
         let (shares, share) = config.read_ahead();
-        let clients = Self {
+        let clients = Arc::new(Self {
             admin: AdminClient::from_config_and_context(&config.admin(), context.clone()).map_err(invalid)?,
             reader: Arc::new(reader()?),
             committer: config.group_id.is_some().then(reader).transpose()?,
@@ -66,8 +80,10 @@ impl Clients {
             idle_after: config.idle_partition_timeout,
             producers: Mutex::default(),
             stray: AtomicBool::new(false),
-        };
+            tokens,
+        });
         let timeout = config.request_timeout;
+        clients.log_in_with(&clients, timeout)?;
         let client = clients.admin.inner();
         let answer = client.fetch_metadata(Some("__consumer_offsets"), timeout).map(|_| client.fetch_cluster_id(timeout));
         if !matches!(&answer, Ok(Some(_))) {
@@ -78,6 +94,17 @@ impl Clients {
         let identity = answer.map_err(|e| context.wrap(&doing, e))?;
         let identity = identity.ok_or_else(|| context.failure(&doing, rdkafka::error::RDKafkaErrorCode::OperationTimedOut))?;
         Ok((clients, LogIdentity::new(identity)))
+    }
+
+    /// How errors of another client of this log are told.
+    pub(super) fn context(&self) -> Context {
+        Context::new(self.tokens.as_ref())
+    }
+
+    /// Gives another client the token that it logs in with, now and whenever there is a new one; nothing where none is needed. Blocks
+    /// until there is one.
+    pub(super) fn log_in_with(&self, client: &Arc<impl LogIn + 'static>, timeout: Duration) -> Result<()> {
+        self.tokens.as_ref().map_or(Ok(()), |tokens| tokens.log_in(client, timeout))
     }
 
     pub(super) fn cursor(&self, topic: &str, partition: i32) -> Arc<Cursor> {

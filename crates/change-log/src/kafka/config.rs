@@ -1,3 +1,4 @@
+use super::token_endpoint::{self, TokenEndpoint};
 use crate::error::{Error, ErrorKind, Result};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -60,6 +61,10 @@ impl KafkaLogConfig {
     }
 
     /// Sets a property of the client, by librdkafka's name. Those that the log's promises rest on are its own and win.
+    ///
+    /// With `sasl.mechanism=OAUTHBEARER` and `sasl.oauthbearer.token.endpoint.url` the log has a token of that endpoint for all its clients, by
+    /// `sasl.oauthbearer.client.id` and `.client.secret` (and `.scope`, `.extensions`), and renews it in time. `https.ca.location` or
+    /// `https.ca.pem` has the authorities of the endpoint's certificate; left out, they are the system's.
     #[must_use]
     pub fn set(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.client.insert(name.into(), value.into());
@@ -79,7 +84,7 @@ impl KafkaLogConfig {
     fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("client.id", "lakehouse-mirror");
-        for (name, value) in &self.client {
+        for (name, value) in self.client.iter().filter(|(name, _)| !token_endpoint::SETTINGS.contains(&name.as_str())) {
             config.set(name, value);
         }
         config.set("bootstrap.servers", &self.bootstrap_servers);
@@ -87,6 +92,11 @@ impl KafkaLogConfig {
         config.set("message.max.bytes", self.largest_message().to_string());
         config.set("receive.message.max.bytes", (self.largest_message() + (64 << 20)).to_string());
         config
+    }
+
+    /// Where the clients have their tokens from, if they log in with such.
+    pub(super) fn token_endpoint(&self) -> Result<Option<TokenEndpoint>> {
+        TokenEndpoint::from_settings(&self.client)
     }
 
     /// librdkafka's upper limit is 10^9.
@@ -183,7 +193,7 @@ impl KafkaLogConfig {
                 "a Kafka log needs the servers of its cluster: set bootstrap.servers to host:port, comma-separated",
             ));
         }
-        Ok(())
+        self.token_endpoint().map(drop)
     }
 }
 

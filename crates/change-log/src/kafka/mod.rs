@@ -1,11 +1,14 @@
 //! A change log on Apache Kafka.
 
+mod certificates;
 mod client;
 mod clients;
 mod config;
 mod cursor;
 mod native;
 mod producer;
+mod token_endpoint;
+mod tokens;
 mod topics;
 
 pub use config::KafkaLogConfig;
@@ -99,13 +102,12 @@ impl KafkaLog {
     /// Connects to the cluster.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if a property of the client is not one; [`ErrorKind::Unavailable`] if no broker answers in time;
-    /// [`ErrorKind::Denied`] if they do not let this client in.
+    /// [`ErrorKind::Invalid`] if a property of the client is not one; [`ErrorKind::Unavailable`] if no broker answers in time, or no token
+    /// endpoint; [`ErrorKind::Denied`] if they do not let this client in.
     pub async fn open(config: KafkaLogConfig) -> Result<Self> {
         config.check()?;
         let connected = tokio::task::spawn_blocking(move || Clients::connect(&config).map(|(clients, id)| (clients, id, config)));
         let (clients, identity, config) = connected.await.map_err(ended)??;
-        let clients = Arc::new(clients);
         let ((here, log), (tell, told)) = (mpsc::channel(), mpsc::channel());
         let serving = Arc::clone(&clients);
         std::thread::Builder::new().name("kafka-log".to_owned()).spawn(move || serving.serve(&log, tell)).map_err(|e| {

@@ -1,13 +1,15 @@
 //! The calls of librdkafka that its Rust binding does not offer: reading one partition's queue in batches, with the offsets at which
-//! it ends; waiting for a producer's delivery reports; and the identities of topics.
+//! it ends; waiting for a producer's delivery reports; the identities of topics; and giving a client its token.
 //!
 //! The binding's own queue yields a message at a time and drops the offset of an end-of-partition event, without which a reader cannot
 //! know that it is behind a transaction's marker; its poll of a producer goes on until its time is over, however much has come, and spins
-//! for the last millisecond; and it has no `DescribeTopics`, the only call that tells a topic from another of its name.
+//! for the last millisecond; and it has no `DescribeTopics`, the only call that tells a topic from another of its name. A token it takes
+//! from a callback alone, which comes only to clients that are polled, and without extensions.
 
 #![allow(unsafe_code, reason = "C calls; each block says why it holds")]
 
 use super::client::{Context, Reader};
+use super::token_endpoint::Token;
 use crate::error::Result;
 use rdkafka::bindings as c;
 use rdkafka::client::{Client, ClientContext};
@@ -219,6 +221,31 @@ pub(super) fn take_events<C: ClientContext>(
             c::rd_kafka_event_destroy(event);
         }
         c::rd_kafka_queue_destroy(queue);
+    }
+}
+
+/// Gives a client the token that it logs in with (SASL OAUTHBEARER) from now on. Never waits.
+pub(super) fn set_token<C: ClientContext>(client: &Client<C>, token: &Token) -> std::result::Result<(), RDKafkaErrorCode> {
+    let mut extensions: Vec<*const c_char> = token.extensions.iter().map(|text| text.as_ptr()).collect();
+    // What it says is not looked at: the token may be in it.
+    let mut text: [c_char; 512] = [0; 512];
+    // SAFETY: the client is alive for the call, which may come from any thread; all texts are C strings that outlive it, and are copied;
+    // both lengths are those of what they go with.
+    let code = unsafe {
+        c::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            token.value.as_ptr(),
+            token.expires_ms(),
+            token.principal.as_ptr(),
+            extensions.as_mut_ptr(),
+            extensions.len(),
+            text.as_mut_ptr(),
+            text.len(),
+        )
+    };
+    match code {
+        c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        other => Err(other.into()),
     }
 }
 

@@ -3,7 +3,9 @@
 use super::KafkaLog;
 use super::client::{Context, kind_of};
 use super::clients::lock;
-use super::native::take_events;
+use super::native::{set_token, take_events};
+use super::token_endpoint::Token;
+use super::tokens::LogIn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Append, Appended, Producer, Transaction};
 use crate::records::Headers;
@@ -40,7 +42,8 @@ pub(super) struct KafkaProducer {
 
 /// What appends, on a thread that may block.
 pub(super) struct Inner {
-    producer: Transactional,
+    /// Shared with the list of those that take a new token: a transaction that waits for one must get it.
+    producer: Arc<Transactional>,
     /// When its transaction began, by the clock that stands still while the machine sleeps and by the one that does not, and how long it
     /// may take.
     began: Instant,
@@ -51,7 +54,7 @@ pub(super) struct Inner {
 }
 
 /// What became of the records of each part of a transaction.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Reports {
     context: Context,
     parts: Arc<Mutex<Vec<Delivered>>>,
@@ -67,6 +70,12 @@ struct Delivered {
 
 impl Delivered {
     const NONE: Self = Self { first: i64::MAX, last: -1, count: 0, failed: None };
+}
+
+impl LogIn for Transactional {
+    fn log_in(&self, token: &Token) -> std::result::Result<(), Code> {
+        set_token(self.client(), token)
+    }
 }
 
 impl ClientContext for Reports {
@@ -121,9 +130,11 @@ impl KafkaProducer {
         let doing = format!("cannot take over as the producer {id}");
         let (clients, allowed) = (Arc::clone(&log.shared.clients), log.shared.config.transaction_timeout);
         let opened = log.blocking(move || {
-            let reports = Reports::default();
-            let producer =
-                Transactional::from_config_and_context(&config, reports.clone()).map_err(|e| reports.context.wrap(&doing, e))?;
+            let reports = Reports { context: clients.context(), parts: Arc::default() };
+            let producer = Arc::new(
+                Transactional::from_config_and_context(&config, reports.clone()).map_err(|e| reports.context.wrap(&doing, e))?,
+            );
+            clients.log_in_with(&producer, timeout)?;
             producer.init_transactions(timeout).map_err(|e| reports.context.wrap(&doing, e))?;
             let inner = Arc::new(Mutex::new(Inner {
                 producer,

@@ -8,3 +8,4 @@ mod conformance;
 mod limits;
 mod reading;
 mod security;
+mod tokens;

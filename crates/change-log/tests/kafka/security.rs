@@ -5,7 +5,7 @@ use change_log::{Append, ChangeLog, ErrorKind, HeaderSet, KafkaLog, KafkaLogConf
 use std::time::Duration;
 
 /// Appends and reads one record as this client.
-async fn append_and_read(config: KafkaLogConfig) -> change_log::Result<()> {
+pub async fn append_and_read(config: KafkaLogConfig) -> change_log::Result<()> {
     let log = KafkaLog::open(config).await?;
     let topic = format!("security.{}", uuid::Uuid::new_v4());
     log.create_topic(&topic, TopicSpec::new()).await?;
@@ -17,7 +17,7 @@ async fn append_and_read(config: KafkaLogConfig) -> change_log::Result<()> {
     Ok(())
 }
 
-fn at(servers: &str, settings: &[(&str, &str)]) -> KafkaLogConfig {
+pub fn at(servers: &str, settings: &[(&str, &str)]) -> KafkaLogConfig {
     let mut config = KafkaLogConfig::new(servers);
     config.request_timeout = Duration::from_secs(8);
     // The record is one of 1970.

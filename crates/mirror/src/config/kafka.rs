@@ -157,9 +157,10 @@ fn sasl(s: &Settings, client: &mut Client) -> Result<()> {
         )))
     };
     if mechanism == "OAUTHBEARER" {
+        let unsigned = client.0.get("enable.sasl.oauthbearer.unsecure.jwt").is_some_and(|v| v.eq_ignore_ascii_case("true"));
         if has(client, "sasl.oauthbearer.token.endpoint.url") {
-            client.set_if_absent("sasl.oauthbearer.method", "oidc");
-        } else if !has(client, "enable.sasl.oauthbearer.unsecure.jwt") {
+            endpoint_authorities(s, client);
+        } else if !unsigned {
             return Err(Error::configuration(
                 "[log] \"sasl.mechanism\" = \"OAUTHBEARER\" needs \"sasl.oauthbearer.token.endpoint.url\"\n  → with clientId and clientSecret in \"sasl.jaas.config\", or \"sasl.oauthbearer.client.id\" and \"sasl.oauthbearer.client.secret\"",
             ));
@@ -242,6 +243,18 @@ fn bearer(module: &LoginModule, client: &mut Client) -> Result<(), String> {
         client.set_if_absent("sasl.oauthbearer.extensions", extensions.join(","));
     }
     Ok(())
+}
+
+/// Whom the certificate of a token endpoint is to be of.
+fn endpoint_authorities(s: &Settings, client: &mut Client) {
+    const FILE: &str = "https.ca.location";
+    // What librdkafka writes for the system's.
+    if let Some(path) = client.0.get_mut(FILE).filter(|path| *path != "probe") {
+        *path = s.folder(Log, FILE).join(&*path).display().to_string();
+    }
+    if let Some(pem) = client.0.get_mut("https.ca.pem") {
+        *pem = lines(pem);
+    }
 }
 
 fn tls(s: &Settings, client: &mut Client) -> Result<()> {

@@ -87,11 +87,57 @@ fn a_token_endpoint_is_asked_with_what_the_module_or_the_keys_say() {
             ("sasl.oauthbearer.client.id", "me"),
             ("sasl.oauthbearer.client.secret", "s3cret"),
             ("sasl.oauthbearer.extensions", "pool=p1"),
-            ("sasl.oauthbearer.method", "oidc"),
             ("sasl.oauthbearer.scope", "kafka"),
             ("sasl.oauthbearer.token.endpoint.url", "https://idp/token"),
         ]
     );
+}
+
+#[test]
+fn the_authorities_of_a_token_endpoint_are_found_beside_the_file_that_names_them() {
+    const OAUTH: &str =
+        "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.token.endpoint.url=https://idp/token";
+    for (set, name, expected) in [
+        ("https.ca.location=ca.pem", "https.ca.location", "/etc/mirror/ca.pem"),
+        ("https.ca.location=/ca.pem", "https.ca.location", "/ca.pem"),
+        ("https.ca.location=probe", "https.ca.location", "probe"),
+        (
+            "https.ca.pem=-----BEGIN CERTIFICATE----- QUJD -----END CERTIFICATE-----",
+            "https.ca.pem",
+            "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n",
+        ),
+    ] {
+        let text = format!("bootstrap.servers=h:1\n{OAUTH}\n{set}");
+        let document = Document::parse(text.as_bytes(), "w.properties", "properties", PathBuf::from("/etc/mirror")).unwrap();
+        let s = Settings::assemble(vec![document], &[], Program::CdcSource).unwrap();
+        let mut given = Client(s.client().map(|(name, value)| (name, value.needed().unwrap().to_owned())).collect());
+        sasl(&s, &mut given).unwrap();
+        assert_eq!(given.0[name], expected);
+    }
+}
+
+#[test]
+fn what_a_token_endpoint_cannot_be_asked_with_is_refused_by_name() {
+    let sasl = |rest: &str| {
+        refused(&format!(
+            "security.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.token.endpoint.url=https://idp/token\n{rest}"
+        ))
+    };
+    assert!(sasl("").contains("\"sasl.oauthbearer.client.id\": set it"));
+    let login = "sasl.jaas.config=a.OAuthBearerLoginModule required clientId=\"me\" clientSecret=\"s3cret\";\n";
+    let both = sasl(&format!("{login}enable.sasl.oauthbearer.unsecure.jwt=true"));
+    assert!(both.contains("contradict each other") && both.contains("unsecure.jwt"), "{both}");
+    for assertion in [
+        "sasl.oauthbearer.assertion.file=/a.jwt",
+        "sasl.oauthbearer.assertion.private.key.pem=s3cret",
+        "sasl.oauthbearer.assertion.claim.iss=me",
+        "sasl.oauthbearer.grant.type=urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "sasl.oauthbearer.jwt.retriever.class=org.apache.kafka.common.security.oauthbearer.JwtBearerJwtRetriever",
+    ] {
+        let said = sasl(&format!("{login}{assertion}"));
+        let (name, _) = assertion.split_once('=').unwrap();
+        assert!(said.contains(name) && said.contains("signed assertions are not supported"), "{said}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ const PEM: &str = "a Java keystore is refused with the command that converts it 
 const NO_PASSWORD: &str = "a PEM file of certificates has no password";
 const OPENSSL: &str = "TLS is OpenSSL's";
 const OAUTH: &str = "OAUTHBEARER with a token endpoint";
-const ASSERTION: &str = "OAUTHBEARER by a signed assertion";
+const ASSERTION: &str = "a token is asked for by the id and the secret of a client; signed assertions are not supported";
 const TOKENS: &str = "of its own the client knows only OAuthBearerLoginCallbackHandler";
 
 pub(super) const KEYS: &[Key] = &[
@@ -61,6 +61,27 @@ pub(super) const KEYS: &[Key] = &[
     key("sasl.client.callback.handler.class", "", Refused, TOKENS),
     key("sasl.login.class", "", Refused, TOKENS),
     key("sasl.oauthbearer.token.endpoint.url", "", Client("sasl.oauthbearer.token.endpoint.url"), OAUTH),
+    key(
+        "sasl.oauthbearer.header.urlencode",
+        "false",
+        Client("sasl.oauthbearer.header.urlencode"),
+        "true: id and secret are encoded before they go into the header, as RFC 6749 has it",
+    ),
+    key(
+        "sasl.oauthbearer.jwt.retriever.class",
+        "org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever",
+        Only(&[
+            "org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever",
+            "org.apache.kafka.common.security.oauthbearer.ClientCredentialsJwtRetriever",
+        ]),
+        ASSERTION,
+    ),
+    key(
+        "sasl.oauthbearer.jwt.validator.class",
+        "org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator",
+        Ignored,
+        "it is the broker's to check tokens",
+    ),
     key("sasl.oauthbearer.method", "", Client("sasl.oauthbearer.method"), "oidc, which a token endpoint means anyway"),
     key("sasl.oauthbearer.client.id", "", Client("sasl.oauthbearer.client.id"), OAUTH),
     key("sasl.oauthbearer.client.credentials.client.id", "", Client("sasl.oauthbearer.client.id"), OAUTH),
@@ -75,25 +96,11 @@ pub(super) const KEYS: &[Key] = &[
         Client("enable.sasl.oauthbearer.unsecure.jwt"),
         "OAUTHBEARER with unsigned tokens",
     ),
-    key("sasl.oauthbearer.grant.type", "", Client("sasl.oauthbearer.grant.type"), ASSERTION),
-    key("sasl.oauthbearer.assertion.algorithm", "", Client("sasl.oauthbearer.assertion.algorithm"), ASSERTION),
-    key("sasl.oauthbearer.assertion.private.key.file", "", Client("sasl.oauthbearer.assertion.private.key.file"), ASSERTION),
-    key(
-        "sasl.oauthbearer.assertion.private.key.passphrase",
-        "",
-        Client("sasl.oauthbearer.assertion.private.key.passphrase"),
-        ASSERTION,
-    )
-    .secret(),
-    key("sasl.oauthbearer.assertion.private.key.pem", "", Client("sasl.oauthbearer.assertion.private.key.pem"), ASSERTION)
-        .secret(),
-    key("sasl.oauthbearer.assertion.file", "", Client("sasl.oauthbearer.assertion.file"), ASSERTION),
-    key(
-        "sasl.oauthbearer.assertion.claim.*",
-        "",
-        Refused,
-        "of the claims only those of a file are sent: sasl.oauthbearer.assertion.file",
-    ),
+    key("sasl.oauthbearer.grant.type", "", Only(&["client_credentials"]), ASSERTION),
+    key("sasl.oauthbearer.assertion.algorithm", "RS256", Refused, ASSERTION),
+    key("sasl.oauthbearer.assertion.private.key.passphrase", "", Refused, ASSERTION).secret(),
+    key("sasl.oauthbearer.assertion.private.key.pem", "", Refused, ASSERTION).secret(),
+    key("sasl.oauthbearer.assertion.*", "", Refused, ASSERTION),
     key("sasl.oauthbearer.jwks.*", "", Ignored, "it is the broker's to check tokens"),
     key("sasl.oauthbearer.expected.*", "", Ignored, "it is the broker's to check tokens"),
     key("sasl.oauthbearer.clock.skew.seconds", "30", Ignored, "it is the broker's to check tokens"),
@@ -124,7 +131,7 @@ pub(super) const KEYS: &[Key] = &[
     key("ssl.key.location", "", Client("ssl.key.location"), "librdkafka's way to say it"),
     key("ssl.key.pem", "", Client("ssl.key.pem"), "librdkafka's way to say it").secret(),
     key("ssl.crl.location", "", Client("ssl.crl.location"), "certificates that were revoked"),
-    key("https.ca.location", "", Client("https.ca.location"), "authorities of the token endpoint"),
+    key("https.ca.location", "", Client("https.ca.location"), "authorities of the token endpoint; left out, the system's"),
     key("https.ca.pem", "", Client("https.ca.pem"), "authorities of the token endpoint"),
     key(
         "enable.ssl.certificate.verification",
