@@ -146,6 +146,11 @@ impl KafkaLogConfig {
         config
     }
 
+    /// Bytes of records that a producer sends at once, at most.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.max_message_bytes.clamp(1, 1_000_000)
+    }
+
     pub(super) fn producer(&self, transactional_id: &str) -> ClientConfig {
         let mut config = self.base();
         let timeout = self.transaction_timeout.as_millis().clamp(1_000, 900_000).to_string();
@@ -161,7 +166,7 @@ impl KafkaLogConfig {
             // The last records of a transaction wait for so long; meanwhile the ones before them fill batches.
             .set("linger.ms", "1")
             // A topic's limit is one of what is sent at once.
-            .set("batch.size", self.max_message_bytes.clamp(1, 1_000_000).to_string())
+            .set("batch.size", self.batch_bytes().to_string())
             .set("batch.num.messages", "1000000")
             .set("queue.buffering.max.messages", "500000")
             .set("queue.buffering.max.kbytes", (2 * self.largest_message() / 1024).max(64 << 10).to_string());

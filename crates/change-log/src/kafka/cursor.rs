@@ -128,13 +128,8 @@ impl Cursor {
             let Some(queue) = &state.queue else { break };
             let mut builder = RecordsBuilder::new();
             builder.arena().reserve(state.block_bytes);
-            let mut filling = Filling {
-                builder,
-                built: state.next,
-                next: state.next,
-                ended: state.ended,
-                headers: state.headers,
-            };
+            let mut filling =
+                Filling { builder, built: state.next, next: state.next, ended: state.ended, headers: state.headers };
             let taken = queue.take(|event| match event {
                 Event::Record(message) => filling.record(self, &message),
                 Event::End(at) => {

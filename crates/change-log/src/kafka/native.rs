@@ -213,7 +213,8 @@ pub(super) fn take_events<C: ClientContext>(
                     let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
                     // Zero: it is a line of the log, and so is an error of a client that has not asked for errors.
                     if c::rd_kafka_event_log(event, &raw mut facility, &raw mut text, &raw mut level) == 0 {
-                        let (facility, text) = (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy());
+                        let (facility, text) =
+                            (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy());
                         client.context().log(log_level(level), facility.trim(), text.trim());
                     }
                 }

@@ -22,9 +22,6 @@ use std::time::{Duration, Instant, SystemTime};
 const RECORD_OVERHEAD: usize = 128;
 /// The bytes that Kafka's form of a header may have more than ours: a bit more in each of its two lengths.
 const HEADER_OVERHEAD: usize = 2;
-/// Records after which delivery reports are taken.
-const POLL_EVERY: usize = 1024;
-
 /// How long it is waited for a delivery report at once.
 const REPORT_WAIT: Duration = Duration::from_millis(100);
 /// How long it is waited for room among the records that have not been sent yet.
@@ -49,6 +46,8 @@ pub(super) struct Inner {
     began: Instant,
     began_at: SystemTime,
     allowed: Duration,
+    /// Bytes that are sent at once.
+    batch_bytes: usize,
     /// Why it cannot append any more.
     broken: Option<(ErrorKind, String)>,
 }
@@ -129,6 +128,7 @@ impl KafkaProducer {
         let timeout = log.shared.config.request_timeout.max(log.shared.config.transaction_timeout);
         let doing = format!("cannot take over as the producer {id}");
         let (clients, allowed) = (Arc::clone(&log.shared.clients), log.shared.config.transaction_timeout);
+        let batch_bytes = log.shared.config.batch_bytes();
         let opened = log.blocking(move || {
             let reports = Reports { context: clients.context(), parts: Arc::default() };
             let producer = Arc::new(
@@ -141,6 +141,7 @@ impl KafkaProducer {
                 began: Instant::now(),
                 began_at: SystemTime::now(),
                 allowed,
+                batch_bytes,
                 broken: None,
             }));
             clients.add_producer(Arc::clone(&inner));
@@ -299,11 +300,22 @@ impl Inner {
         Ok(ends)
     }
 
+    /// Sends all records, as much at once as makes one batch.
+    ///
+    /// librdkafka has one batch of a partition on its way at a time, of a producer that is idempotent; while another one waits, its thread
+    /// spins until the first is answered.
     fn send(&self, transaction: &Transaction, deadline: Instant) -> Result<()> {
-        let mut sent = 0_usize;
+        let mut batch = 0_usize;
         for (part, Append { topic, partition, records, .. }) in transaction.appends.iter().enumerate() {
             let mut headers = SharedHeaders::default();
             for record in records {
+                let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+                let bytes = bytes + record.headers.encoded().len() + RECORD_OVERHEAD;
+                if batch > 0 && batch + bytes > self.batch_bytes {
+                    self.flush(transaction, deadline)?;
+                    batch = 0;
+                }
+                batch += bytes;
                 let mut next = BaseRecord::with_opaque_to(topic, part).partition(*partition).timestamp(record.timestamp_ms);
                 (next.key, next.payload) = (record.key, record.value);
                 next.headers = headers.of(record.headers).map_err(|e| e.at_partition(topic, *partition))?;
@@ -323,13 +335,14 @@ impl Inner {
                         }
                     }
                 }
-                sent += 1;
-                if sent.is_multiple_of(POLL_EVERY) {
-                    self.take_reports(Duration::ZERO);
-                }
             }
         }
-        // What is sent last goes when it has lingered: to have it flushed would wake the client's threads at each look.
+        self.flush(transaction, deadline)
+    }
+
+    /// Waits until all that was sent has arrived. It goes when it has lingered: to have it flushed would wake the client's threads at
+    /// each look.
+    fn flush(&self, transaction: &Transaction, deadline: Instant) -> Result<()> {
         while self.producer.in_flight_count() > 0 {
             if Instant::now() >= deadline {
                 return Err(self.out_of_time(transaction, KafkaError::Flush(Code::OperationTimedOut)));
