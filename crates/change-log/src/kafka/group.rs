@@ -3,18 +3,19 @@ use super::client::{Context, Reader};
 use crate::error::{Error, ErrorKind, Result};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A consumer group of a Kafka cluster, looked at by somebody who is no member of it: who takes over from its consumers asks whether they
 /// are gone, and how far they came.
-#[derive(Clone)]
+///
+/// Each question has a client of its own, which is gone with the answer.
+#[derive(Debug, Clone)]
 pub struct ConsumerGroup {
     name: String,
-    reader: Arc<Reader>,
-    timeout: Duration,
+    config: KafkaLogConfig,
 }
 
 /// Whether a group has members.
@@ -37,18 +38,9 @@ pub enum GroupState {
 }
 
 impl ConsumerGroup {
-    /// A client for this group, with the settings of the log's clients. Nothing is asked of the cluster yet, and the group is not joined.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`] if a property of the client is not one.
-    pub fn open(config: &KafkaLogConfig, name: &str) -> Result<Self> {
-        config.check()?;
-        let mut client = config.reader();
-        client.set("group.id", name);
-        let reader = Reader::from_config_and_context(&client, Context::default()).map_err(|e| {
-            Error::new(ErrorKind::Invalid, format!("the Kafka client cannot be made: {e}: correct its settings")).with_source(e)
-        })?;
-        Ok(Self { name: name.to_owned(), reader: Arc::new(reader), timeout: config.request_timeout })
+    /// This group of a cluster, asked for with the settings of the log's clients. Nothing is asked yet, and the group is never joined.
+    pub fn new(config: &KafkaLogConfig, name: &str) -> Self {
+        Self { name: name.to_owned(), config: config.clone() }
     }
 
     /// The group's name.
@@ -59,18 +51,24 @@ impl ConsumerGroup {
     /// Whether the group has members now. A member that was killed counts until its session ends (`session.timeout.ms`).
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] if the brokers do not answer in time, [`ErrorKind::Denied`] if they do not let this client ask.
+    /// [`ErrorKind::Unavailable`] if the brokers do not answer in time, [`ErrorKind::Denied`] if they do not let this client ask,
+    /// [`ErrorKind::Invalid`] if a property of the client is not one.
     pub async fn state(&self) -> Result<GroupState> {
-        let this = self.clone();
-        let answer = self.blocking(move || this.reader.fetch_group_list(Some(&this.name), this.timeout)).await?;
         let doing = format!("cannot ask for the members of the consumer group {}", self.name);
-        let list = answer.map_err(|e| self.reader.context().wrap(&doing, e))?;
-        let Some(group) = list.groups().iter().find(|g| g.name() == self.name) else { return Ok(GroupState::Absent) };
-        if group.state() == "Empty" && group.members().is_empty() {
-            return Ok(GroupState::Empty);
-        }
-        let members = group.members().iter().map(|m| format!("{} on {}", m.client_id(), m.client_host())).collect();
-        Ok(GroupState::Active { state: group.state().to_owned(), members })
+        let name = self.name.clone();
+        let question = move |reader: &Reader, timeout: Duration| {
+            let list = reader.fetch_group_list(Some(&name), timeout)?;
+            let found = list.groups().iter().find(|group| group.name() == name);
+            Ok(match found {
+                None => GroupState::Absent,
+                Some(group) if group.state() == "Empty" && group.members().is_empty() => GroupState::Empty,
+                Some(group) => GroupState::Active {
+                    state: group.state().to_owned(),
+                    members: group.members().iter().map(|m| format!("{} on {}", m.client_id(), m.client_host())).collect(),
+                },
+            })
+        };
+        self.ask(doing, question).await
     }
 
     /// The next offsets to read that were committed for partitions `0..partitions` of a topic, those without one left out. What a
@@ -79,21 +77,19 @@ impl ConsumerGroup {
     /// # Errors
     /// As of [`state`](Self::state); [`ErrorKind::Unavailable`] also if such a transaction stays undecided.
     pub async fn committed(&self, topic: &str, partitions: i32) -> Result<BTreeMap<i32, i64>> {
-        let (this, name) = (self.clone(), topic.to_owned());
-        let answer = self
-            .blocking(move || {
-                let mut asked = TopicPartitionList::new();
-                for partition in 0..partitions {
-                    asked.add_partition(&name, partition);
-                }
-                this.reader.committed_offsets(asked, this.timeout)
-            })
-            .await?;
         let doing = format!("cannot ask for the offsets of {topic} that the consumer group {} has committed", self.name);
-        let wrap = |e| self.reader.context().wrap(&doing, e);
+        let topic = topic.to_owned();
+        let answer = self.ask(doing, move |reader, timeout| {
+            let mut asked = TopicPartitionList::new();
+            for partition in 0..partitions {
+                asked.add_partition(&topic, partition);
+            }
+            let committed = reader.committed_offsets(asked, timeout)?;
+            committed.elements().iter().try_for_each(|element| element.error())?;
+            Ok(committed)
+        });
         let mut committed = BTreeMap::new();
-        for element in answer.map_err(wrap)?.elements() {
-            element.error().map_err(wrap)?;
+        for element in answer.await?.elements() {
             if let Offset::Offset(next) = element.offset() {
                 committed.insert(element.partition(), next);
             }
@@ -101,13 +97,23 @@ impl ConsumerGroup {
         Ok(committed)
     }
 
-    async fn blocking<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        tokio::task::spawn_blocking(call).await.map_err(super::ended)
-    }
-}
-
-impl std::fmt::Debug for ConsumerGroup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ConsumerGroup").field("name", &self.name).finish_non_exhaustive()
+    /// Asks where it may block.
+    async fn ask<T: Send + 'static>(
+        &self,
+        doing: String,
+        question: impl FnOnce(&Reader, Duration) -> KafkaResult<T> + Send + 'static,
+    ) -> Result<T> {
+        self.config.check()?;
+        let mut client = self.config.reader();
+        client.set("group.id", &self.name);
+        let timeout = self.config.request_timeout;
+        let asked = tokio::task::spawn_blocking(move || {
+            let reader = Reader::from_config_and_context(&client, Context::default()).map_err(|e| {
+                Error::new(ErrorKind::Invalid, format!("the Kafka client cannot be made: {e}: correct its settings"))
+                    .with_source(e)
+            })?;
+            question(&reader, timeout).map_err(|e| reader.context().wrap(&doing, e))
+        });
+        asked.await.map_err(super::ended)?
     }
 }

@@ -51,7 +51,7 @@ async fn a_group_is_active_as_long_as_it_has_members_and_its_offsets_stay() {
     let log = cluster.log().await;
     let (topic, group) = (name("members"), name("members"));
     log.create_topic(&topic, TopicSpec { partitions: 3, compacted: false }).await.unwrap();
-    let seen = ConsumerGroup::open(&cluster.config(), &group).unwrap();
+    let seen = ConsumerGroup::new(&cluster.config(), &group);
     assert_eq!(seen.state().await.unwrap(), GroupState::Absent);
     assert_eq!(seen.committed(&topic, 3).await.unwrap(), BTreeMap::new());
 
@@ -96,12 +96,12 @@ async fn offsets_of_a_transaction_count_once_it_is_decided() {
     send(5);
     let mut hasty = cluster.config();
     hasty.request_timeout = Duration::from_secs(1);
-    let seen = ConsumerGroup::open(&hasty, &group).unwrap();
+    let seen = ConsumerGroup::new(&hasty, &group);
     let e = seen.committed(&topic, 1).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unavailable, "{e}");
     assert!(e.to_string().contains(&group), "{e}");
     producer.commit_transaction(PATIENCE).unwrap();
-    let seen = ConsumerGroup::open(&cluster.config(), &group).unwrap();
+    let seen = ConsumerGroup::new(&cluster.config(), &group);
     assert_eq!(seen.committed(&topic, 1).await.unwrap(), BTreeMap::from([(0, 5)]));
     send(6);
     producer.abort_transaction(PATIENCE).unwrap();
