@@ -18,7 +18,7 @@ mod records;
 pub use builder::{HeaderSet, MAX_BATCH_BYTES, RecordsBuilder};
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "kafka")]
-pub use kafka::{KafkaLog, KafkaLogConfig};
+pub use kafka::{ConsumerGroup, GroupState, KafkaLog, KafkaLogConfig};
 pub use local::{Holder, LocalLog, LocalLogConfig, OverRetention};
 pub use log::{Append, Appended, ChangeLog, Fetched, LogIdentity, OffsetRange, Producer, TopicInfo, TopicSpec, Transaction};
 pub use memory::MemoryLog;

@@ -4,6 +4,7 @@ use crate::connect_type::{ForeignColumn, foreign_column, holds_bytes};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::reader::Reader;
 use crate::wire::Wire;
+use arrow_schema::DataType;
 use cdc_core::{Column, LogicalType, TableId, TableSchema};
 use std::collections::HashSet;
 use std::ops::Range;
@@ -192,11 +193,19 @@ impl EventSchema {
                 return Err(refused(format!("{:?} stands in its place in the events", own.name)).in_column(&column.name));
             }
             let (kind, own_kind) = (column.logical_type.arrow_type(), own.logical_type.arrow_type());
-            if kind != own_kind {
+            if kind != own_kind && !widens(&own_kind, &kind) {
                 return Err(refused(format!("its type is {kind}, in the events {own_kind}")).in_column(&column.name));
             }
         }
         Ok(&self.wires)
+    }
+}
+
+/// True if `kind` is a decimal like `own` with room for more digits.
+fn widens(own: &DataType, kind: &DataType) -> bool {
+    match (own, kind) {
+        (DataType::Decimal128(own, own_scale), DataType::Decimal128(wider, scale)) => own <= wider && own_scale == scale,
+        _ => false,
     }
 }
 

@@ -179,6 +179,30 @@ pub struct SinkConfig {
     pub topics: Option<Topics>,
     /// Properties of tables that are made, beside our own (`iceberg.tables.auto-create-props.*`).
     pub table_properties: BTreeMap<String, String>,
+    /// The sink of Kafka Connect whose tables may be taken over.
+    pub predecessor: ConnectSinkConfig,
+}
+
+/// An Iceberg sink of Kafka Connect, Apache's or Tabular's, that has written the tables so far: where it keeps how far it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectSinkConfig {
+    /// Its control topic (`iceberg.control.topic`), `control-iceberg`.
+    pub control_topic: String,
+    /// The consumer group of its tasks (`iceberg.connect.group-id`), `connect-<name>`. Apache's sink keeps its offsets there.
+    pub group: String,
+    /// The group in which Tabular's sink keeps its offsets (`iceberg.control.group-id`), `cg-control-<name>`.
+    pub control_group: String,
+}
+
+impl ConnectSinkConfig {
+    /// Of a connector of this name that says nothing else.
+    pub fn of(connector: &str) -> Self {
+        Self {
+            control_topic: "control-iceberg".to_owned(),
+            group: format!("connect-{connector}"),
+            control_group: format!("cg-control-{connector}"),
+        }
+    }
 }
 
 /// A Trino server with a catalog that reads the mirror's tables.
@@ -249,6 +273,7 @@ impl MirrorConfig {
                 memory_budget: 128 << 20,
                 topics: None,
                 table_properties: BTreeMap::new(),
+                predecessor: ConnectSinkConfig::of("mirror"),
             },
             events: EventFormat::exact(),
             trino: None,
@@ -411,6 +436,16 @@ impl MirrorConfig {
         let interval = if tables::has_defaults_of_apache(s) { 300_000 } else { 500 };
         sink.commit_interval =
             Duration::from_millis(s.number(Sink, "iceberg.control.commit.interval-ms", "milliseconds", 10.., interval)?);
+        sink.predecessor = ConnectSinkConfig::of(s.text(Sink, "name").unwrap_or(&sink.id));
+        for (name, value) in [
+            ("iceberg.control.topic", &mut sink.predecessor.control_topic),
+            ("iceberg.connect.group-id", &mut sink.predecessor.group),
+            ("iceberg.control.group-id", &mut sink.predecessor.control_group),
+        ] {
+            if let Some(text) = s.text(Sink, name) {
+                text.clone_into(value);
+            }
+        }
         sink.compaction = s.truth(Sink, "iceberg.tables.compaction-enabled", true)?;
         sink.foreign_writes = match s.choice(Sink, "iceberg.foreign.writes", &["stop", "warn"])? {
             "warn" => ForeignWrites::Warn,

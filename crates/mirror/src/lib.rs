@@ -24,8 +24,8 @@ mod verify;
 pub use catalog_view::{CatalogSnapshot, CatalogTable, StatusReport, TableReport, catalog_snapshots, catalog_tables, status};
 pub use cdc_core::shell_word;
 pub use config::{
-    EventFormat, ForeignWrites, Halves, LogConfig, LogKind, MirrorConfig, Program, Secret, SinkConfig, SourceConfig, Topics,
-    TrinoConfig,
+    ConnectSinkConfig, EventFormat, ForeignWrites, Halves, LogConfig, LogKind, MirrorConfig, Program, Secret, SinkConfig,
+    SourceConfig, Topics, TrinoConfig,
 };
 pub use database::{Check, DatabaseUrl, Discovery, FoundTable, PASSWORD_VARIABLE, check, discover};
 pub use debezium_format::{BigintUnsigned, Converter, DecimalMode, Profile};

@@ -1,10 +1,17 @@
 //! The sink half: events in the log become commits of Iceberg tables. One worker and one coordinator per table.
 
+#[cfg(feature = "kafka")]
+mod control_events;
+mod event_decoder;
 mod event_schemas;
 mod iceberg_table;
 mod insert_certainty;
+#[cfg(feature = "kafka")]
+mod left_rows;
 mod log;
 mod maintenance;
+#[cfg(feature = "kafka")]
+mod predecessor;
 mod progress_view;
 mod span_writer;
 mod table_task;

@@ -202,6 +202,7 @@ impl Supervisor {
                 source_table: id.clone(),
                 topic: table.topic().unwrap_or_default().to_owned(),
                 log: Arc::clone(&self.log),
+                log_kind: self.config.log.kind.clone(),
                 catalog: self.catalog.clone(),
                 progress: self.follower.clone(),
                 sink: self.config.sink.clone(),

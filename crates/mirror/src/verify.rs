@@ -6,7 +6,7 @@
 
 mod applied;
 mod engine;
-mod fingerprint;
+pub(crate) mod fingerprint;
 mod report;
 mod settle;
 mod trino;

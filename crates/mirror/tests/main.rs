@@ -21,6 +21,7 @@ mod shop;
 mod snapshot;
 mod space;
 mod support;
+mod takeover;
 mod types;
 mod verify;
 mod verify_trino;

@@ -5,6 +5,7 @@ mod client;
 mod clients;
 mod config;
 mod cursor;
+mod group;
 mod native;
 mod producer;
 mod token_endpoint;
@@ -12,6 +13,7 @@ mod tokens;
 mod topics;
 
 pub use config::KafkaLogConfig;
+pub use group::{ConsumerGroup, GroupState};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{ChangeLog, Fetched, LogIdentity, OffsetRange, Producer, TopicInfo, TopicSpec, check_transactional_id};

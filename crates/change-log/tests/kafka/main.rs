@@ -5,6 +5,7 @@
 mod appending;
 mod cluster;
 mod conformance;
+mod groups;
 mod limits;
 mod reading;
 mod security;

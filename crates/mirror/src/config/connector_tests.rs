@@ -179,6 +179,18 @@ fn a_sink_connector_keeps_the_meaning_that_its_file_has() {
 }
 
 #[test]
+fn a_sink_connector_tells_where_it_keeps_how_far_it_came() {
+    let desk = Desk::new(&[("sink.json", SINK)]);
+    let read = |more: &[&str]| {
+        let sets = [&["bootstrap.servers=h:1", "iceberg.tables.mode=upsert"], more].concat();
+        desk.read(Program::IcebergSink, &["sink.json"], &sets).unwrap().sink.predecessor
+    };
+    assert_eq!(read(&[]), ConnectSinkConfig::of("shop.sink"));
+    let own = read(&["iceberg.control.topic=c", "iceberg.connect.group-id=g", "iceberg.control.group-id=t"]);
+    assert_eq!((own.control_topic.as_str(), own.group.as_str(), own.control_group.as_str()), ("c", "g", "t"));
+}
+
+#[test]
 fn absent_keys_of_a_sink_connector_have_the_defaults_of_apache() {
     let bare = r#"{"connector.class": "org.apache.iceberg.connect.IcebergSinkConnector", "topics": "a.b.c", "iceberg.tables.mode": "upsert"}"#;
     let desk = Desk::new(&[("sink.json", bare)]);

@@ -5,10 +5,11 @@ use super::progress_view::ProgressFollower;
 use crate::config::EventFormat;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress_topic::ProgressState;
-use cdc_core::{Barrier, BarrierKind, OffsetVector, SchemaVersion, TableId, TableSchema};
+use cdc_core::{Barrier, BarrierKind, LogicalType, OffsetVector, SchemaVersion, TableId, TableSchema};
 use change_log::{ChangeLog, RecordRef, Records};
 use commit_coordinator::Checkpoint;
 use debezium_format::{Converter, EventSchema, is_truncate};
+use iceberg::spec::{PrimitiveType, Type};
 use iceberg_writer::{NESTED_IDS_FROM, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ const READ_BYTES: usize = 64 << 10;
 const LOOK_BACK: i64 = 1_000;
 /// So many records behind a partition's checkpoint.
 const LOOK_AHEAD: i64 = 10_000;
+/// A decimal of more digits is text in columns.
+const MOST_DIGITS: u8 = 38;
 /// Why a topic without keys is refused, and the ways on.
 const NO_KEY: (&str, &str) = (
     "no key: its source may send an event twice, and a row without a key would then be there twice",
@@ -41,6 +44,9 @@ struct Known {
     /// Field ids by name: those that the table in the catalog has, and those that were given since.
     ids: BTreeMap<String, i32>,
     last_id: i32,
+    /// Scale and digits of the table's decimals by name, of which there can only become more: another sink may have made them wider than the
+    /// events say.
+    decimals: BTreeMap<String, (u8, u8)>,
     /// The newest version.
     version: u32,
     barriers: u64,
@@ -114,11 +120,16 @@ impl EventSchemas {
             }
         }
         let Some((key, value, _)) = first else { return Ok(false) };
-        let (mut ids, mut last_id) = (BTreeMap::new(), 0);
+        let (mut ids, mut last_id, mut decimals) = (BTreeMap::new(), 0, BTreeMap::new());
         if let Some(in_catalog) = in_catalog {
             let metadata = in_catalog.metadata();
             for field in metadata.current_schema().as_struct().fields() {
                 ids.insert(field.name.clone(), field.id);
+                if let Type::Primitive(PrimitiveType::Decimal { precision, scale }) = *field.field_type
+                    && let (Ok(digits), Ok(scale)) = (u8::try_from(precision), u8::try_from(scale))
+                {
+                    decimals.insert(field.name.clone(), (scale, digits));
+                }
                 last_id = last_id.max(field.id);
             }
             last_id = last_id.max(Some(metadata.last_column_id()).filter(|id| *id < NESTED_IDS_FROM).unwrap_or(0));
@@ -128,6 +139,7 @@ impl EventSchemas {
         let mut known = Known {
             ids,
             last_id,
+            decimals,
             version,
             barriers: checkpoint.map_or(0, |c| c.barrier),
             key: Vec::new(),
@@ -250,7 +262,7 @@ impl EventSchemas {
 }
 
 impl Known {
-    /// The columns of an event, with the field ids that the table has for them.
+    /// The columns of an event, with the field ids that the table has for them, and no fewer digits.
     fn columns(&mut self, table: &TableId, events: &EventSchema) -> TableSchema {
         let mut schema = events.table_schema(table.clone(), 0);
         for column in &mut schema.columns {
@@ -258,10 +270,21 @@ impl Known {
                 self.last_id += 1;
                 self.last_id
             });
+            if let LogicalType::Decimal { precision, scale } = &mut column.logical_type
+                && *precision <= MOST_DIGITS
+            {
+                let (of_table, digits) = self.decimals.entry(column.name.clone()).or_insert((*scale, *precision));
+                match *of_table == *scale {
+                    true => *precision = (*digits).max(*precision),
+                    false => *of_table = *scale,
+                }
+                *digits = *precision;
+            }
         }
         schema.last_field_id = self.last_id;
         // A column that goes and comes again is another one.
         self.ids.retain(|name, _| schema.columns.iter().any(|c| c.name == *name));
+        self.decimals.retain(|name, _| schema.columns.iter().any(|c| c.name == *name));
         schema
     }
 }

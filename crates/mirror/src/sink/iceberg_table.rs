@@ -11,7 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The prefix of the summary properties in which the Apache sink keeps its offsets.
-const CONNECT_OFFSETS: &str = "kafka.connect.offsets.";
+pub(super) const CONNECT_OFFSETS: &str = "kafka.connect.offsets.";
+
+/// What a Kafka Connect sink has left that can be gone on with.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "only Kafka has such offsets"))]
+pub(super) struct TakenOver {
+    /// The head that this was found of.
+    pub(super) snapshot: Option<i64>,
+    /// Topic to partition to next offset.
+    pub(super) offsets: BTreeMap<String, BTreeMap<i32, i64>>,
+}
 
 /// What is offered to the table's coordinator.
 #[derive(Debug, Clone)]
@@ -30,6 +40,7 @@ pub(super) struct MirroredTable {
     sink: String,
     branch: String,
     current: Mutex<Option<Table>>,
+    taken_over: Option<TakenOver>,
     /// Held while this process changes the table, so that its own changes do not meet each other.
     changing: tokio::sync::Mutex<Evolved>,
 }
@@ -51,8 +62,14 @@ impl MirroredTable {
             sink: sink.to_owned(),
             branch: branch.to_owned(),
             current: Mutex::new(Some(table)),
+            taken_over: None,
             changing: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// The same table with what its predecessor has left.
+    pub(super) fn with_taken_over(self, taken_over: Option<TakenOver>) -> Self {
+        Self { taken_over, ..self }
     }
 
     /// The newest version that this process has seen.
@@ -114,7 +131,7 @@ impl MirroredTable {
         let (checkpoint, mut lineage) = trace(&self.sink, &self.branch, head, snapshot, tags)?;
         if checkpoint.is_none() {
             lineage.has_rows = table.has_rows();
-            lineage.predecessor = predecessor(table);
+            lineage.predecessor = self.predecessor(table);
         }
         Ok(Head {
             table_uuid: table.uuid().to_string(),
@@ -123,6 +140,20 @@ impl MirroredTable {
             lineage,
             token: table.metadata_location().to_owned(),
         })
+    }
+
+    /// The offsets that a Kafka Connect sink left, if one did: none where they were not found to be those of this very head.
+    fn predecessor(&self, table: &Table) -> Option<BTreeMap<String, BTreeMap<i32, i64>>> {
+        if !is_of_connect_sink(table) {
+            return None;
+        }
+        let head = table.head().map(|s| s.snapshot_id());
+        Some(
+            self.taken_over
+                .as_ref()
+                .filter(|found| found.snapshot == head)
+                .map_or_else(BTreeMap::new, |found| found.offsets.clone()),
+        )
     }
 }
 
@@ -133,12 +164,9 @@ pub(crate) fn feeding_topics(table: &Table) -> Option<BTreeSet<String>> {
     checkpoint.map(|c| c.topics.into_keys().collect())
 }
 
-/// The offsets that the Apache sink left, if it did: none, since those of Kafka's topics mean nothing in this log. So its rows are refused
-/// as its.
-fn predecessor(table: &Table) -> Option<BTreeMap<String, BTreeMap<i32, i64>>> {
-    let has_offsets =
-        |summary: &std::collections::HashMap<String, String>| summary.keys().any(|k| k.starts_with(CONNECT_OFFSETS));
-    table.ancestry().find(|s| has_offsets(&s.summary().additional_properties)).map(|_| BTreeMap::new())
+/// True if a Kafka Connect sink has made a snapshot in the head's ancestry.
+pub(super) fn is_of_connect_sink(table: &Table) -> bool {
+    table.ancestry().any(|s| s.summary().additional_properties.keys().any(|k| k.starts_with(CONNECT_OFFSETS)))
 }
 
 fn with_files(commit: Commit, files: &TableFiles) -> Commit {

@@ -1,5 +1,6 @@
 //! Events of spans become data and delete files: decode, collapse, Parquet.
 
+use super::event_decoder::EventDecoder;
 use super::iceberg_table::{MirroredTable, TableFiles};
 use super::insert_certainty::{InsertCertainty, SpanCertainty};
 use super::log::SpanRecords;
@@ -10,7 +11,7 @@ use arrow_row::{RowConverter, SortField};
 use async_trait::async_trait;
 use cdc_core::{TableId, TableSchema};
 use commit_coordinator::{BarrierLine, Error, ErrorKind, Place, Result, Span, SpanWriter, Written};
-use debezium_format::{Decoded, DecodedBatch, Decoder, DecoderConfig, Layout};
+use debezium_format::{Decoded, DecodedBatch};
 use iceberg_writer::{DeltaWriter, NewRows, WriterConfig};
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
@@ -18,8 +19,6 @@ use std::sync::Arc;
 
 /// Events are decoded into batches of so many rows.
 const BATCH_ROWS: usize = 16_384;
-/// The column in which the transformation `ExtractNewRecordState` says that a row is gone.
-const DELETED: &str = "__deleted";
 
 /// Writes the spans of one table.
 pub(super) struct IcebergSpanWriter {
@@ -27,9 +26,7 @@ pub(super) struct IcebergSpanWriter {
     table: Arc<MirroredTable>,
     progress: ProgressFollower,
     events: EventFormat,
-    decoder: Option<Decoder>,
-    /// Rows come without an envelope, and nothing else says that one is gone.
-    tombstones_delete: bool,
+    event_decoder: Option<EventDecoder>,
     span: Option<OpenSpan>,
     /// By topic and partition.
     certainty: BTreeMap<(String, i32), InsertCertainty>,
@@ -52,8 +49,7 @@ impl IcebergSpanWriter {
             table,
             progress,
             events,
-            decoder: None,
-            tombstones_delete: false,
+            event_decoder: None,
             span: None,
             certainty: BTreeMap::new(),
             key_hasher: foldhash::fast::FixedState::with_seed(0x6d69_7272_6f72),
@@ -87,25 +83,9 @@ impl IcebergSpanWriter {
         let table = self.table.current().ok_or_else(|| self.refuse(place, "the table is not in the catalog"))?;
         let writer = DeltaWriter::new(&table, schema.clone(), WriterConfig::default())
             .map_err(|e| Error::new(ErrorKind::Other, e.to_string()).with_source(e))?;
-        if self.decoder.as_ref().is_none_or(|d| d.schema().version != version) {
-            let decoder = match &table_progress.event_schemas {
-                Some(found) => {
-                    let events = found.of_version(version).await;
-                    let events = events.ok_or_else(|| self.refuse(place, &format!("no event of version {version} was seen")))?;
-                    self.tombstones_delete =
-                        events.layout() == Layout::Flat && events.columns().iter().all(|c| c.name != DELETED);
-                    Decoder::for_events(schema.clone(), &events)
-                }
-                None => {
-                    let events = self.events.or_recorded(&known.format).map_err(|unknown| {
-                        let what =
-                            format!("its events are written with {unknown}, which this version cannot read: use a newer one");
-                        self.refuse(place, &what)
-                    })?;
-                    Decoder::new(schema.clone(), DecoderConfig::new(events.converter, events.profile))
-                }
-            };
-            self.decoder = Some(decoder.map_err(|e| Error::new(ErrorKind::Record, e.to_string()).with_source(e))?);
+        if self.event_decoder.as_ref().is_none_or(|e| e.decoder.schema().version != version) {
+            let decoder = EventDecoder::of_version(table_progress, version, self.events).await;
+            self.event_decoder = Some(decoder.map_err(|e| self.refuse(place, &e.to_string()).with_source(e))?);
         }
         self.span = Some(OpenSpan { writer, schema, events: 0, source_ts_us: 0, skips_deletes: false });
         Ok(())
@@ -113,7 +93,7 @@ impl IcebergSpanWriter {
 
     /// Hands the decoded rows to the delta writer. `offsets` are those of the rows.
     fn take_in(&mut self, certainty: &SpanCertainty, lane: &(String, i32), offsets: &mut Vec<i64>) -> Result<()> {
-        let (Some(decoder), Some(span)) = (&mut self.decoder, &mut self.span) else { return Ok(()) };
+        let (Some(EventDecoder { decoder, .. }), Some(span)) = (&mut self.event_decoder, &mut self.span) else { return Ok(()) };
         if offsets.is_empty() {
             return Ok(());
         }
@@ -143,7 +123,7 @@ impl SpanWriter for IcebergSpanWriter {
 
     async fn restart(&mut self, at: &[Span]) -> Result<()> {
         self.span = None;
-        self.decoder = None;
+        self.event_decoder = None;
         for span in at {
             let lane = (span.topic.clone(), span.partition);
             let known = self.certainty.entry(lane).or_insert_with(|| InsertCertainty::new(span.partition, span.from));
@@ -164,10 +144,11 @@ impl SpanWriter for IcebergSpanWriter {
             .of_span(place.from, table_progress, !place.touched);
         let mut offsets = Vec::with_capacity(BATCH_ROWS);
         for record in records.iter() {
-            let decoder = self.decoder.as_mut().ok_or_else(|| Error::new(ErrorKind::Other, "a span without a decoder"))?;
-            match decoder.decode(record.value) {
+            let events = self.event_decoder.as_mut();
+            let events = events.ok_or_else(|| Error::new(ErrorKind::Other, "a span without a decoder"))?;
+            match events.decoder.decode(record.value) {
                 Ok(Decoded::Event(_)) => offsets.push(record.offset),
-                Ok(Decoded::Tombstone) if self.tombstones_delete => {
+                Ok(Decoded::Tombstone) if events.tombstones_delete => {
                     let what = format!(
                         "the record at offset {} deletes a row by its key alone, where rows come without an envelope: have deletes written as rows (\"delete.tombstone.handling.mode\" = \"rewrite\")",
                         record.offset

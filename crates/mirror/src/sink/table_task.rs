@@ -1,11 +1,13 @@
 //! One table of the sink: made if it is missing, then followed by a worker and a coordinator until it is asked to stop.
 
-use super::iceberg_table::{MirroredTable, feeding_topics};
+use super::iceberg_table::{MirroredTable, TakenOver, feeding_topics, is_of_connect_sink};
 use super::log::SinkLog;
 use super::maintenance::Maintenance;
+#[cfg(feature = "kafka")]
+use super::predecessor::Predecessor;
 use super::progress_view::ProgressFollower;
 use super::span_writer::IcebergSpanWriter;
-use crate::config::{EventFormat, ForeignWrites, SinkConfig};
+use crate::config::{EventFormat, ForeignWrites, LogKind, SinkConfig};
 use crate::error::{Error, ErrorKind, Result};
 use cdc_core::{TableId, TableSchema, shell_word};
 use change_log::ChangeLog;
@@ -81,6 +83,7 @@ pub(crate) struct TableTask {
     pub(crate) source_table: TableId,
     pub(crate) topic: String,
     pub(crate) log: Arc<dyn ChangeLog>,
+    pub(crate) log_kind: LogKind,
     pub(crate) catalog: Catalog,
     pub(crate) progress: ProgressFollower,
     pub(crate) sink: SinkConfig,
@@ -294,7 +297,36 @@ impl TableTask {
                 ));
             }
         };
-        Ok(MirroredTable::new(self.catalog.clone(), table, &self.sink.id, BRANCH))
+        let taken_over = self.taken_over(&table).await?;
+        Ok(MirroredTable::new(self.catalog.clone(), table, &self.sink.id, BRANCH).with_taken_over(taken_over))
+    }
+
+    /// What a Kafka Connect sink has left of a table that it alone has filled so far.
+    async fn taken_over(&self, table: &Table) -> Result<Option<TakenOver>> {
+        if feeding_topics(table).is_some() || !table.has_rows() || !is_of_connect_sink(table) {
+            return Ok(None);
+        }
+        match &self.log_kind {
+            #[cfg(feature = "kafka")]
+            LogKind::Kafka { cluster, .. } => {
+                // What else takes memory beside the spans waits.
+                let _turn = self.compactions.acquire().await;
+                let predecessor = Predecessor {
+                    sink: &self.sink.predecessor,
+                    cluster,
+                    log: self.log.as_ref(),
+                    topic: &self.topic,
+                    table: table.clone(),
+                    source_table: &self.source_table,
+                    progress: &self.progress,
+                    events: self.events,
+                    bytes: self.sink.memory_budget / 2,
+                };
+                predecessor.examine().await
+            }
+            // No offset of Kafka means anything in another log.
+            LogKind::Local(_) | LogKind::Memory => Ok(None),
+        }
     }
 
     /// The log has all that makes the table: from its beginning, or from that of the newest snapshot. If it has not, it has let go of

@@ -8,24 +8,24 @@ use std::hash::BuildHasher;
 
 /// The columns to compare, and which of them tell rows apart.
 #[derive(Debug, Clone)]
-pub(super) struct Columns {
+pub(crate) struct Columns {
     /// The source's columns, in its order: the form in which both sides are compared.
-    pub(super) schema: SchemaRef,
+    pub(crate) schema: SchemaRef,
     /// Indices of the key; empty for a table without one: then a row is its own key.
-    pub(super) key: Vec<usize>,
+    pub(crate) key: Vec<usize>,
 }
 
 /// Fingerprints of a batch's rows.
-pub(super) struct Fingerprints {
+pub(crate) struct Fingerprints {
     /// Of the key, or of the whole row where there is none.
-    pub(super) keys: Vec<u128>,
+    pub(crate) keys: Vec<u128>,
     /// Of the whole row.
-    pub(super) rows: Vec<u128>,
+    pub(crate) rows: Vec<u128>,
 }
 
 impl Columns {
     /// A batch of either side in the source's columns, found by name. A column that the mirror does not have (yet) is NULL.
-    pub(super) fn align(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+    pub(crate) fn align(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let column = |name: &String, wanted: &arrow_schema::DataType| {
             let found = batch.schema_ref().fields().iter().position(|f| f.name() == name).map(|i| batch.column(i).clone());
             found.unwrap_or_else(|| new_null_array(wanted, batch.num_rows()))
@@ -44,7 +44,7 @@ impl Columns {
     }
 
     /// The fingerprints of an aligned batch.
-    pub(super) fn fingerprints(&self, batch: &RecordBatch) -> Result<Fingerprints> {
+    pub(crate) fn fingerprints(&self, batch: &RecordBatch) -> Result<Fingerprints> {
         let rows = hashes(batch.columns(), batch.num_rows())?;
         let keys = if self.key.is_empty() {
             rows.clone()
@@ -56,7 +56,7 @@ impl Columns {
     }
 
     /// The key columns of an aligned batch; all columns where there is no key.
-    pub(super) fn keys_of(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+    pub(crate) fn keys_of(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         if self.key.is_empty() { Ok(batch.clone()) } else { batch.project(&self.key).map_err(broken) }
     }
 }

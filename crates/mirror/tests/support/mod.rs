@@ -1,8 +1,10 @@
 //! A database on a real server, and a mirror of it in a folder of its own.
 
 mod cluster;
+pub mod connect_sink;
 mod log_records;
 mod mirror_rows;
+pub mod other_source;
 pub mod other_writer;
 mod server;
 mod source_rows;

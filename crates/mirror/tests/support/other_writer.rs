@@ -41,6 +41,11 @@ pub fn row(values: &[&str]) -> Row {
 
 /// Writes these rows in one commit: an update or delete removes every row of that key, a create only adds.
 pub async fn write(table: &Table, schema: &Arc<TableSchema>, changes: &[(Op, Row)]) {
+    write_and_say(table, schema, changes, &[]).await;
+}
+
+/// The same, with properties of the snapshot.
+pub async fn write_and_say(table: &Table, schema: &Arc<TableSchema>, changes: &[(Op, Row)], summary: &[(String, String)]) {
     let column = |(i, column): (usize, &Column)| -> ArrayRef {
         let texts = StringArray::from_iter(changes.iter().map(|(_, row)| row[i].clone()));
         arrow_cast::cast(&texts, &column.logical_type.arrow_type()).unwrap()
@@ -53,7 +58,8 @@ pub async fn write(table: &Table, schema: &Arc<TableSchema>, changes: &[(Op, Row
     let files = writer.finish().await.unwrap();
     let mut table = table.clone();
     // The mirror commits, too: whoever is late looks again.
-    while let Err(iceberg_writer::CommitError::Conflict) = table.commit(&Commit::new().with_delta(files.clone())).await {
+    let commit = Commit::new().with_delta(files).with_summary(summary.iter().cloned());
+    while let Err(iceberg_writer::CommitError::Conflict) = table.commit(&commit).await {
         table = table.refresh().await.unwrap();
     }
 }
