@@ -50,11 +50,17 @@ pub(super) struct Clients {
     tokens: Option<Tokens>,
 }
 
+impl LogIn for Reader {
+    fn log_in(&self, token: &Token) -> std::result::Result<(), RDKafkaErrorCode> {
+        set_token(self.client(), token)
+    }
+}
+
 impl LogIn for Clients {
     fn log_in(&self, token: &Token) -> std::result::Result<(), RDKafkaErrorCode> {
         set_token(self.admin.inner(), token)?;
-        set_token(self.reader.client(), token)?;
-        self.committer.as_ref().map_or(Ok(()), |committer| set_token(committer.client(), token))
+        self.reader.log_in(token)?;
+        self.committer.as_ref().map_or(Ok(()), |committer| committer.log_in(token))
     }
 }
 

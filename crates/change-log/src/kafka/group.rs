@@ -1,11 +1,13 @@
 use super::KafkaLogConfig;
 use super::client::{Context, Reader};
+use super::tokens::Tokens;
 use crate::error::{Error, ErrorKind, Result};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A consumer group of a Kafka cluster, looked at by somebody who is no member of it: who takes over from its consumers asks whether they
@@ -107,11 +109,15 @@ impl ConsumerGroup {
         let mut client = self.config.reader();
         client.set("group.id", &self.name);
         let timeout = self.config.request_timeout;
+        let token_endpoint = self.config.token_endpoint()?;
         let asked = tokio::task::spawn_blocking(move || {
-            let reader = Reader::from_config_and_context(&client, Context::default()).map_err(|e| {
+            let tokens = token_endpoint.map(|endpoint| Tokens::start(endpoint, timeout)).transpose()?;
+            let reader = Reader::from_config_and_context(&client, Context::new(tokens.as_ref())).map_err(|e| {
                 Error::new(ErrorKind::Invalid, format!("the Kafka client cannot be made: {e}: correct its settings"))
                     .with_source(e)
             })?;
+            let reader = Arc::new(reader);
+            tokens.as_ref().map_or(Ok(()), |tokens| tokens.log_in(&reader, timeout))?;
             question(&reader, timeout).map_err(|e| reader.context().wrap(&doing, e))
         });
         asked.await.map_err(super::ended)?
