@@ -44,7 +44,8 @@ impl ConnectSink {
         let cluster = f.cluster.as_ref().unwrap();
         let mut config = ConnectSinkConfig::of(&cluster.prefix);
         config.control_topic = format!("control.{}", cluster.prefix);
-        let cluster = KafkaLogConfig { group_id: Some(config.group.clone()), ..cluster.config() };
+        let mut cluster = cluster.config();
+        cluster.group_id = Some(config.group.clone());
         let log = KafkaLog::open(cluster.clone()).await.unwrap();
         log.create_topic(&config.control_topic, TopicSpec::new()).await.unwrap();
         Self { config, cluster, log }
