@@ -84,8 +84,8 @@ pub struct Lineage {
     pub other_sink: Option<String>,
     /// The table has live data files. Only looked at when there is no checkpoint.
     pub has_rows: bool,
-    /// The offsets that a Kafka Connect sink left in the ancestry (`kafka.connect.offsets.*`): topic to partition to next
-    /// offset. Only looked at when there is no checkpoint.
+    /// If a Kafka Connect sink has made a snapshot in the ancestry (`kafka.connect.offsets.*`), the offsets before which the table was found to
+    /// have just all events: topic to partition to next offset; empty if it was not. Only looked at when there is no checkpoint.
     pub predecessor: Option<BTreeMap<String, BTreeMap<i32, i64>>>,
 }
 

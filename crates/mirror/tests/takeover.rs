@@ -195,7 +195,10 @@ async fn what_cannot_be_gone_on_with_exactly_is_refused_and_the_rows_are_as_they
                 "unknown" => sink.append(&f, table, &COLUMNS, &[one, two], unread).await,
                 "cdc" => sink.append(&f, table, &with(("_cdc", TEXT)), &[&["1", "1", "c"], &["2", "2", "c"]], read_to).await,
                 "narrow" => sink.append(&f, table, &[("id", INT), ("v", TEXT)], &[one, two], read_to).await,
-                "doubled" => sink.append(&f, table, &COLUMNS, &[one, two, &["2", "20"]], read_to).await,
+                "doubled" => {
+                    sink.append(&f, table, &COLUMNS, &[one, two], read_to).await;
+                    sink.append(&f, table, &COLUMNS, &[&["2", "20"]], read_to).await;
+                }
                 "missing" => sink.append(&f, table, &COLUMNS, &[one], read_to).await,
                 "falsified" => sink.append(&f, table, &COLUMNS, &[one, &["2", "NULL"]], read_to).await,
                 "widened" => sink.append(&f, table, &COLUMNS, &[one, two, &["3", "3"]], read_to).await,
@@ -216,7 +219,7 @@ async fn what_cannot_be_gone_on_with_exactly_is_refused_and_the_rows_are_as_they
             (
                 "offered",
                 format!(
-                    "files are offered at offset {offered} of its control topic {}, partition 0, that are not in the table",
+                    "files are offered at offset {offered} of its control topic {}, partition 0 that are not in the table",
                     sink.config.control_topic
                 ),
             ),

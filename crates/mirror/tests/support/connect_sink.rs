@@ -44,7 +44,8 @@ impl ConnectSink {
         let cluster = f.cluster.as_ref().unwrap();
         let mut config = ConnectSinkConfig::of(&cluster.prefix);
         config.control_topic = format!("control.{}", cluster.prefix);
-        let cluster = KafkaLogConfig { group_id: Some(config.group.clone()), ..cluster.config() };
+        let mut cluster = cluster.config();
+        cluster.group_id = Some(config.group.clone());
         let log = KafkaLog::open(cluster.clone()).await.unwrap();
         log.create_topic(&config.control_topic, TopicSpec::new()).await.unwrap();
         Self { config, cluster, log }
@@ -111,10 +112,10 @@ impl ConnectSink {
         let mut records = RecordsBuilder::new();
         let now_ms = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis().try_into().unwrap();
         records.push(Some(b"producer"), Some(event), HeaderSet::NONE, now_ms).unwrap();
-        let at = self.log.offsets(topic, 0).await.unwrap().next;
         let mut producer = self.log.producer(topic).await.unwrap();
-        producer.append(Transaction { appends: vec![Append::new(topic, 0, records.finish())] }).await.unwrap();
-        at
+        let appended = producer.append(Transaction { appends: vec![Append::new(topic, 0, records.finish())] }).await.unwrap();
+        // Before it there are the record's own and that of its transaction's marker.
+        appended.next_offsets[0].2 - 2
     }
 
     /// A task of the connector begins to run.
