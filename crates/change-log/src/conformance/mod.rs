@@ -150,8 +150,9 @@ async fn read_all(log: &dyn ChangeLog, topic: &str, partition: i32, mut from: i6
     }
 }
 
+/// The values of all records, once all that was appended is decided.
 async fn read_values(log: &dyn ChangeLog, topic: &str, partition: i32) -> Vec<Vec<u8>> {
-    let first = log.offsets(topic, partition).await.unwrap().first;
+    let first = ended(log, topic, partition).await.first;
     read_all(log, topic, partition, first, 1 << 20).await.into_iter().filter_map(|r| r.2).collect()
 }
 
