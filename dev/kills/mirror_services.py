@@ -40,6 +40,13 @@ class Kafka:
         subprocess.run([self.script, "stop" if keep else "rm", "kill"], stdout=subprocess.DEVNULL, check=False)
 
 
+def catches(pid, number):
+    """The process has a handler for the signal (proc(5), SigCgt)."""
+    with open("/proc/%d/status" % pid, encoding="ascii") as file:
+        caught = next(line.split()[1] for line in file if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 class MirrorServices(MirrorProcess):
     """Both halves in a folder, run again and again."""
 
@@ -129,8 +136,8 @@ class MirrorServices(MirrorProcess):
     def run_to_the_end(self, binary, seconds):
         self.start(binary)
         # A program that has not begun yet ends by a signal like any other.
-        sink = self.halves["iceberg-sink"]
-        self.until(lambda: self.status().get("pid") == sink.pid, 60, "iceberg-sink said how it is")
+        for half, process in self.halves.items():
+            self.until(lambda pid=process.pid: catches(pid, signal.SIGTERM), 60, "%s took SIGTERM" % half)
         self.stop()
         super().run_to_the_end(binary, seconds)
 
