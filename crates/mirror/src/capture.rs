@@ -80,7 +80,7 @@ struct Draft {
     events: Vec<(String, RecordsBuilder)>,
     /// In order: of records of one key the last counts, also where it takes back what an earlier one said.
     progress: Vec<(ProgressKey, Option<Progress>)>,
-    /// Tables whose topics it is the first to name.
+    /// Tables whose columns it tells: where their topics end is told as well, also if nothing goes there. Others may have written to them.
     adopted: Vec<TableId>,
     count: u64,
 }

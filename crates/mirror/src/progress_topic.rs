@@ -52,7 +52,7 @@ pub(crate) struct ProgressState {
     /// Shared by the copies that are handed out: most records move the position alone.
     pub(crate) tables: Arc<BTreeMap<TableId, TableProgress>>,
     /// Where the partitions of the data topics end, as the source told last.
-    pub(crate) log_ends: BTreeMap<(Arc<str>, i32), i64>,
+    pub(crate) log_ends: BTreeMap<Arc<str>, Arc<OffsetVector>>,
     /// Records before this offset are in.
     pub(crate) read_to: i64,
 }
@@ -101,8 +101,7 @@ impl ProgressState {
             Progress::Position(position) => self.position = Some(position),
             Progress::Run(run) => self.run = Some(run),
             Progress::LogEnd(end) => {
-                let topic: Arc<str> = end.topic.into();
-                self.log_ends.extend(end.next.into_iter().map(|(partition, next)| ((Arc::clone(&topic), partition), next)));
+                self.log_ends.insert(end.topic.into(), Arc::new(end.next));
             }
             Progress::Schema(version) => {
                 self.table(&version.schema.table).schemas.insert(version.schema.version, version);
@@ -147,14 +146,14 @@ impl ProgressState {
             ProgressKey::Mark { table } => self.table(table).mark = None,
             ProgressKey::Generation { table } => self.table(table).generation = None,
             ProgressKey::Run => self.run = None,
-            ProgressKey::LogEnd { topic } => self.log_ends.retain(|(of, _), _| **of != **topic),
+            ProgressKey::LogEnd { topic } => drop(self.log_ends.remove(topic.as_str())),
             _ => self.position = None,
         }
     }
 
     /// Where a partition of a data topic ends, as the source told last; `None` if it has told of none.
     pub(crate) fn log_end(&self, topic: &str, partition: i32) -> Option<i64> {
-        self.log_ends.get(&(Arc::from(topic), partition)).copied()
+        self.log_ends.get(topic)?.get(&partition).copied()
     }
 
     pub(crate) fn table(&mut self, table: &TableId) -> &mut TableProgress {
