@@ -8,12 +8,12 @@ use super::token_endpoint::Token;
 use super::tokens::LogIn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Append, Appended, Producer, Transaction};
-use crate::records::Headers;
+use crate::records::{Headers, RecordRef};
 use async_trait::async_trait;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -90,13 +90,8 @@ impl ClientContext for Reports {
 impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, part: usize) {
-        let outcome = match result {
-            Ok(message) => Ok(message.offset()),
-            Err((e, _)) => Err(e.rdkafka_error_code().unwrap_or(Code::Fail)),
-        };
-        report(&mut lock(&self.parts), part, outcome);
-    }
+    /// Reports are [taken](Inner::take_reports) beside the binding, which polls at a producer's end alone: then nobody waits for any.
+    fn delivery(&self, _: &DeliveryResult<'_>, _: usize) {}
 }
 
 fn report(parts: &mut [Delivered], part: usize, outcome: std::result::Result<i64, Code>) {
@@ -185,8 +180,7 @@ impl KafkaProducer {
                 if topic.needs_keys && record.key.is_none() {
                     return Err(Error::keyless(&append.topic).at_partition(&append.topic, append.partition));
                 }
-                let headers = record.headers.encoded().len() + HEADER_OVERHEAD * record.headers.len();
-                let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers + RECORD_OVERHEAD;
+                let bytes = size_of(&record) + HEADER_OVERHEAD * record.headers.len();
                 if bytes > topic.max_message_bytes {
                     return Err(Error::new(
                         ErrorKind::Invalid,
@@ -203,6 +197,12 @@ impl KafkaProducer {
         }
         Ok(())
     }
+}
+
+/// The bytes that a record has in Kafka, at most, but for [`HEADER_OVERHEAD`].
+fn size_of(record: &RecordRef<'_>) -> usize {
+    let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+    len(record.key) + len(record.value) + record.headers.encoded().len() + RECORD_OVERHEAD
 }
 
 /// The beginning of a key, for a message.
@@ -255,7 +255,7 @@ impl<'a> SharedHeaders<'a> {
 impl Inner {
     /// Hears what the client says of itself while nothing is appended.
     pub(super) fn serve(&self) {
-        self.producer.poll(Duration::from_millis(1));
+        self.take_reports(Duration::ZERO);
     }
 
     /// All of it, or an error and nothing; blocks. Returns where the partitions are afterwards; `ends` has it for those where nothing goes.
@@ -309,8 +309,7 @@ impl Inner {
         for (part, Append { topic, partition, records, .. }) in transaction.appends.iter().enumerate() {
             let mut headers = SharedHeaders::default();
             for record in records {
-                let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-                let bytes = bytes + record.headers.encoded().len() + RECORD_OVERHEAD;
+                let bytes = size_of(&record);
                 if batch > 0 && batch + bytes > self.batch_bytes {
                     self.flush(transaction, deadline)?;
                     batch = 0;
@@ -354,8 +353,8 @@ impl Inner {
 
     /// Takes the delivery reports that are there, or, if there is none, waits so long for the next.
     fn take_reports(&self, wait: Duration) {
-        let parts = &self.producer.context().parts;
-        take_events(self.producer.client(), wait, |part, outcome| report(&mut lock(parts), part, outcome));
+        let mut parts = lock(&self.producer.context().parts);
+        take_events(self.producer.client(), wait, |part, outcome| report(&mut parts, part, outcome));
     }
 
     /// The records did not get to the brokers in time.
