@@ -95,6 +95,11 @@ impl Context {
     }
 }
 
+/// The error of a client that its settings do not make.
+pub(super) fn not_made(e: KafkaError) -> Error {
+    Error::new(ErrorKind::Invalid, format!("the Kafka client cannot be made: {e}: correct its settings")).with_source(e)
+}
+
 /// True if brokers have refused the login itself, and not something that this user may not do.
 fn is_of_login(code: Code) -> bool {
     matches!(code, Code::Authentication | Code::SaslAuthenticationFailed)

@@ -1,7 +1,7 @@
 //! The clients of librdkafka that a log has, and the thread that serves them.
 
 use super::KafkaLogConfig;
-use super::client::{Context, Reader};
+use super::client::{Context, Reader, not_made};
 use super::cursor::{Cursor, unassign};
 use super::native::{hear, set_token};
 use super::producer;
@@ -67,15 +67,12 @@ impl LogIn for Clients {
 impl Clients {
     /// Connects, and asks which cluster it is. Blocks.
     pub(super) fn connect(config: &KafkaLogConfig) -> Result<(Arc<Self>, LogIdentity)> {
-        let tokens = config.token_endpoint()?.map(|endpoint| Tokens::start(endpoint, config.request_timeout)).transpose()?;
+        let tokens = config.tokens()?;
         let context = Context::new(tokens.as_ref());
-        let invalid = |e: rdkafka::error::KafkaError| {
-            Error::new(ErrorKind::Invalid, format!("the Kafka client cannot be made: {e}: correct its settings")).with_source(e)
-        };
-        let reader = || Reader::from_config_and_context(&config.reader(), context.clone()).map_err(invalid);
+        let reader = || Reader::from_config_and_context(&config.reader(), context.clone()).map_err(not_made);
         let (shares, share) = config.read_ahead();
         let clients = Arc::new(Self {
-            admin: AdminClient::from_config_and_context(&config.admin(), context.clone()).map_err(invalid)?,
+            admin: AdminClient::from_config_and_context(&config.admin(), context.clone()).map_err(not_made)?,
             reader: Arc::new(reader()?),
             committer: config.group_id.is_some().then(reader).transpose()?,
             cursors: Mutex::default(),

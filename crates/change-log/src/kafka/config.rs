@@ -1,4 +1,5 @@
 use super::token_endpoint::{self, TokenEndpoint};
+use super::tokens::Tokens;
 use crate::error::{Error, ErrorKind, Result};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -95,8 +96,13 @@ impl KafkaLogConfig {
     }
 
     /// Where the clients have their tokens from, if they log in with such.
-    pub(super) fn token_endpoint(&self) -> Result<Option<TokenEndpoint>> {
+    fn token_endpoint(&self) -> Result<Option<TokenEndpoint>> {
         TokenEndpoint::from_settings(&self.client)
+    }
+
+    /// What the clients log in with, where that is a token of an endpoint; asked for from now on.
+    pub(super) fn tokens(&self) -> Result<Option<Tokens>> {
+        self.token_endpoint()?.map(|endpoint| Tokens::start(endpoint, self.request_timeout)).transpose()
     }
 
     /// librdkafka's upper limit is 10^9.

@@ -1,7 +1,6 @@
 use super::KafkaLogConfig;
-use super::client::{Context, Reader};
-use super::tokens::Tokens;
-use crate::error::{Error, ErrorKind, Result};
+use super::client::{Context, Reader, not_made};
+use crate::error::Result;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
@@ -53,8 +52,8 @@ impl ConsumerGroup {
     /// Whether the group has members now. A member that was killed counts until its session ends (`session.timeout.ms`).
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] if the brokers do not answer in time, [`ErrorKind::Denied`] if they do not let this client ask,
-    /// [`ErrorKind::Invalid`] if a property of the client is not one.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the brokers do not answer in time, [`ErrorKind::Denied`](crate::ErrorKind::Denied) if they do not let this client ask,
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if a property of the client is not one.
     pub async fn state(&self) -> Result<GroupState> {
         let doing = format!("cannot ask for the members of the consumer group {}", self.name);
         let name = self.name.clone();
@@ -77,7 +76,7 @@ impl ConsumerGroup {
     /// transaction that is not decided yet has committed is waited for.
     ///
     /// # Errors
-    /// As of [`state`](Self::state); [`ErrorKind::Unavailable`] also if such a transaction stays undecided.
+    /// As of [`state`](Self::state); [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) also if such a transaction stays undecided.
     pub async fn committed(&self, topic: &str, partitions: i32) -> Result<BTreeMap<i32, i64>> {
         let doing = format!("cannot ask for the offsets of {topic} that the consumer group {} has committed", self.name);
         let topic = topic.to_owned();
@@ -106,16 +105,12 @@ impl ConsumerGroup {
         question: impl FnOnce(&Reader, Duration) -> KafkaResult<T> + Send + 'static,
     ) -> Result<T> {
         self.config.check()?;
-        let mut client = self.config.reader();
-        client.set("group.id", &self.name);
-        let timeout = self.config.request_timeout;
-        let token_endpoint = self.config.token_endpoint()?;
+        let (config, group) = (self.config.clone(), self.name.clone());
         let asked = tokio::task::spawn_blocking(move || {
-            let tokens = token_endpoint.map(|endpoint| Tokens::start(endpoint, timeout)).transpose()?;
-            let reader = Reader::from_config_and_context(&client, Context::new(tokens.as_ref())).map_err(|e| {
-                Error::new(ErrorKind::Invalid, format!("the Kafka client cannot be made: {e}: correct its settings"))
-                    .with_source(e)
-            })?;
+            let (tokens, timeout) = (config.tokens()?, config.request_timeout);
+            let mut client = config.reader();
+            client.set("group.id", group);
+            let reader = Reader::from_config_and_context(&client, Context::new(tokens.as_ref())).map_err(not_made)?;
             let reader = Arc::new(reader);
             tokens.as_ref().map_or(Ok(()), |tokens| tokens.log_in(&reader, timeout))?;
             question(&reader, timeout).map_err(|e| reader.context().wrap(&doing, e))
