@@ -17,7 +17,7 @@ fn name(what: &str) -> String {
 #[tokio::test]
 async fn an_append_that_names_a_topic_that_has_gone_keeps_nothing_even_if_nothing_goes_there() {
     let cluster = Cluster::start("shared", &[]);
-    let (log, others) = (cluster.log().await, cluster.log().await);
+    let (log, others, observer) = (cluster.log().await, cluster.log().await, cluster.log().await);
     let (topic, gone) = (name("kept"), name("gone"));
     for topic in [&topic, &gone] {
         log.create_topic(topic, TopicSpec::new()).await.unwrap();
@@ -27,10 +27,11 @@ async fn an_append_that_names_a_topic_that_has_gone_keeps_nothing_even_if_nothin
         |beside: Records| Transaction { appends: vec![Append::new(&topic, 0, records(b"v")), Append::new(&gone, 0, beside)] };
     // The log has seen both, and believes that they are there.
     producer.append(both(Records::default())).await.unwrap();
+    observer.offsets(&gone, 0).await.unwrap();
     others.delete_topic(&gone).await.unwrap();
-    // Its leader hears of it a moment later.
+    // Its leader hears of it a moment later, and is asked itself by who knows it.
     let deadline = Instant::now() + Duration::from_secs(30);
-    while others.offsets(&gone, 0).await.is_ok() {
+    while observer.offsets(&gone, 0).await.is_ok() {
         assert!(Instant::now() < deadline, "the leader of the partition never hears that its topic has gone");
     }
     let e = producer.append(both(Records::default())).await.unwrap_err();
