@@ -51,7 +51,7 @@ class MirrorProcess:
         self.process.kill()
         self.process.wait()
 
-    def kill_some(self, _rng):
+    def kill_some(self, _rng, _binary):
         """There is only the one."""
         self.kill()
 

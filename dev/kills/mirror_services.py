@@ -54,8 +54,8 @@ class MirrorServices(MirrorProcess):
         super().__init__(folder, settings, environment)
         self.kafka = kafka
         self.halves = {}
-        self.down = None
-        self.killed = dict.fromkeys(HALVES + ("both halves", "a broker", "two brokers"), 0)
+        self.brokers_down = False
+        self.killed = dict.fromkeys(HALVES + ("both halves", "a broker", "two brokers", "a half while brokers were down"), 0)
 
     def init(self, binary, url):
         super().init(binary, url)
@@ -69,13 +69,17 @@ class MirrorServices(MirrorProcess):
             file.write(changed)
 
     def start(self, binary, extra_environment=None, arguments=()):
-        """Starts what does not run: the halves, or a `lakehouse run` of both with arguments of its own."""
+        """Starts what does not run: brokers and halves, or a `lakehouse run` of both with arguments of its own."""
         if arguments:
             super().start(binary, extra_environment, arguments)
             return
-        if self.down is not None:
+        if self.brokers_down:
             self.kafka.act("restart")
-            self.down = None
+            self.brokers_down = False
+        self.start_halves(binary)
+
+    def start_halves(self, binary):
+        """Those that do not run."""
         for half in HALVES:
             process = self.halves.get(half)
             if process is None or process.poll() is not None:
@@ -102,20 +106,29 @@ class MirrorServices(MirrorProcess):
             if process.poll() is not None:
                 raise Died("%s ended by itself, with code %d; it said:\n%s" % (half, process.returncode, self.said()))
 
-    def kill_some(self, rng):
+    def kill_some(self, rng, binary):
         """kill -9 of one half, of both, of a broker, of two brokers (writes wait then)."""
         self.must_run()
-        victim = rng.choices(list(self.killed), weights=(4, 4, 2, 2, 1))[0]
+        victim = rng.choices((*HALVES, "both halves", "a broker", "two brokers"), weights=(4, 4, 2, 2, 1))[0]
         self.killed[victim] += 1
-        if victim.endswith(("broker", "brokers")):
-            for broker in rng.sample(BROKERS, 1 if victim == "a broker" else 2):
-                self.kafka.act("kill9", broker)
-            self.down = victim
-            # With one broker less everything goes on, with two it waits.
+        if not victim.endswith(("broker", "brokers")):
+            self.kill_halves(HALVES if victim == "both halves" else (victim,))
+            return
+        for broker in rng.sample(BROKERS, 1 if victim == "a broker" else 2):
+            self.kafka.act("kill9", broker)
+        self.brokers_down = True
+        # With one broker less everything goes on, with two it waits, and whoever starts meanwhile waits too.
+        time.sleep(rng.uniform(0.5, 4.0))
+        self.must_run()
+        if rng.random() < 0.5:
+            self.killed["a half while brokers were down"] += 1
+            self.kill_halves((rng.choice(HALVES),))
+            self.start_halves(binary)
             time.sleep(rng.uniform(0.5, 4.0))
             self.must_run()
-            return
-        for half in HALVES if victim == "both halves" else (victim,):
+
+    def kill_halves(self, halves):
+        for half in halves:
             self.halves[half].kill()
             self.halves[half].wait()
 

@@ -3,7 +3,7 @@
 use super::KafkaLogConfig;
 use super::client::{Context, Reader, not_made};
 use super::cursor::{Cursor, unassign};
-use super::native::{hear, set_token};
+use super::native::{Heard, hear, set_token, take_events};
 use super::producer;
 use super::token_endpoint::Token;
 use super::tokens::{LogIn, Tokens};
@@ -37,10 +37,10 @@ pub(super) struct Clients {
     committer: Option<Reader>,
     pub(super) cursors: Mutex<HashMap<(String, i32), Arc<Cursor>>>,
     pub(super) released: Mutex<HashMap<(String, i32), i64>>,
-    /// How many partitions may hold what was not read, and how many bytes of it are taken of each.
-    shares: usize,
+    /// Bytes that may be held and not read, by all partitions, and bytes that are taken from the queue of each.
+    limit: usize,
     room: usize,
-    /// One for each share: who begins to fetch waits for one, so that not all begin at once.
+    /// Who begins to fetch waits for one, so that not all begin at once.
     beginning: Semaphore,
     idle_after: Duration,
     producers: Mutex<Vec<Arc<Mutex<producer::Inner>>>>,
@@ -70,16 +70,16 @@ impl Clients {
         let tokens = config.tokens()?;
         let context = Context::new(tokens.as_ref());
         let reader = || Reader::from_config_and_context(&config.reader(), context.clone()).map_err(not_made);
-        let (shares, share) = config.read_ahead();
+        let ahead = config.read_ahead();
         let clients = Arc::new(Self {
             admin: AdminClient::from_config_and_context(&config.admin(), context.clone()).map_err(not_made)?,
             reader: Arc::new(reader()?),
             committer: config.group_id.is_some().then(reader).transpose()?,
             cursors: Mutex::default(),
             released: Mutex::default(),
-            shares,
-            room: share / 2,
-            beginning: Semaphore::new(shares),
+            limit: config.read_ahead_bytes,
+            room: ahead.room,
+            beginning: Semaphore::new(ahead.beginners),
             idle_after: config.idle_partition_timeout,
             producers: Mutex::default(),
             stray: AtomicBool::new(false),
@@ -91,7 +91,10 @@ impl Clients {
         let answer = client.fetch_metadata(Some("__consumer_offsets"), timeout).map(|_| client.fetch_cluster_id(timeout));
         if !matches!(&answer, Ok(Some(_))) {
             // The reader met the same trouble, and tells of it when it is asked.
-            (0..20).for_each(|_| drop(clients.reader.poll(Duration::from_millis(10))));
+            let until = Instant::now() + Duration::from_millis(200);
+            while Instant::now() < until {
+                clients.serve_reader(until.saturating_duration_since(Instant::now()));
+            }
         }
         let doing = format!("cannot reach the Kafka cluster at {}", config.bootstrap_servers());
         let identity = answer.map_err(|e| context.wrap(&doing, e))?;
@@ -122,28 +125,31 @@ impl Clients {
         tokio::time::timeout_at(deadline.into(), self.beginning.acquire()).await.ok()?.ok()
     }
 
-    /// Partitions of which something was fetched that nobody has read.
-    pub(super) fn holding(&self) -> usize {
-        lock(&self.cursors).values().filter(|cursor| cursor.holds()).count()
+    /// Bytes that were fetched and that nobody has read.
+    pub(super) fn held(&self) -> usize {
+        lock(&self.cursors).values().map(|cursor| cursor.held()).sum()
     }
 
-    /// Where more partitions hold something than may, those that were not read for longest let go of it.
+    /// Where partitions hold more than they may, those that were not read for longest let go of it.
     pub(super) fn make_room(&self) {
-        if self.holding() <= self.shares {
+        let mut held = self.held();
+        if held <= self.limit {
             return;
         }
-        let mut holding: Vec<Arc<Cursor>> =
-            lock(&self.cursors).values().filter(|cursor| cursor.holds()).map(Arc::clone).collect();
-        holding.sort_by_cached_key(|cursor| cursor.used());
-        let mut excess = holding.len().saturating_sub(self.shares);
-        for cursor in holding {
-            if excess == 0 {
+        let mut holding: Vec<(usize, Arc<Cursor>)> = lock(&self.cursors)
+            .values()
+            .map(|cursor| (cursor.held(), Arc::clone(cursor)))
+            .filter(|(held, _)| *held > 0)
+            .collect();
+        holding.sort_by_cached_key(|(_, cursor)| cursor.used());
+        for (bytes, cursor) in holding {
+            if held <= self.limit {
                 break;
             }
             // One that is being read keeps it.
             if let Ok(mut state) = cursor.state.try_lock() {
                 unassign(&self.reader, &cursor, &mut state);
-                excess -= 1;
+                held = held.saturating_sub(bytes);
             }
         }
     }
@@ -184,13 +190,13 @@ impl Clients {
     pub(super) fn serve(self: Arc<Self>, log: &Receiver<()>, told: Sender<()>) {
         let mut ticked = Instant::now();
         while !matches!(log.try_recv(), Err(TryRecvError::Disconnected)) {
-            match self.reader.poll(Duration::from_millis(100)) {
-                None => {}
-                Some(Err(e)) => tracing::debug!(error = %e, "the Kafka client has an error of no partition"),
-                Some(Ok(_)) => self.stray.store(true, Ordering::Relaxed),
-            }
-            if let Some(Some(Err(e))) = self.committer.as_ref().map(|committer| committer.poll(Duration::ZERO)) {
-                tracing::debug!(error = %e, "the consumer group cannot be told how far the tables are");
+            self.serve_reader(Duration::from_millis(100));
+            if let Some(committer) = &self.committer {
+                take_events(committer.client(), Duration::ZERO, |heard| {
+                    if let Heard::NotCommitted(code) = heard {
+                        tracing::debug!(%code, "the consumer group was not told how far the tables are");
+                    }
+                });
             }
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
@@ -202,6 +208,15 @@ impl Clients {
         }
         self.commit_released(CommitMode::Sync);
         drop(told);
+    }
+
+    /// Waits so long for what the reader has to say beside the partitions' queues, and takes it.
+    fn serve_reader(&self, wait: Duration) {
+        take_events(self.reader.client(), wait, |heard| {
+            if let Heard::Stray = heard {
+                self.stray.store(true, Ordering::Relaxed);
+            }
+        });
     }
 
     /// Tells the consumer group what was released since the last time.

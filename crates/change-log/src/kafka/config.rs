@@ -29,15 +29,28 @@ pub struct KafkaLogConfig {
     pub transaction_timeout: Duration,
     /// How long a question to the cluster may take, connecting included.
     pub request_timeout: Duration,
-    /// Bytes that are fetched before they are read, by the whole log, however many partitions it reads. Each has a share of it, a 32nd
-    /// part but at least 128 KiB and at most 2 MiB. Where more partitions than there are shares have something that was not read, those
-    /// that were not read for longest let go of theirs, and fetch it again when they are. What arrives at once may exceed a share, by
-    /// one record, or by as much as it was compressed.
+    /// Bytes that are fetched before they are read, by the whole log, however many partitions it reads; one of them has a quarter at most.
+    /// Where there is more, those that were not read for longest let go of theirs, and fetch it again when they are. What arrives at once
+    /// may exceed it, by one record, or by as much as it was compressed.
     pub read_ahead_bytes: usize,
     /// A partition that nobody has read or waited for so long is fetched no more until somebody does.
     pub idle_partition_timeout: Duration,
     /// Records are read with their headers, which costs time for each. Without, they have none.
     pub read_headers: bool,
+}
+
+/// Where what is read ahead waits, and how it comes.
+pub(super) struct ReadAhead {
+    /// Partitions that may begin to be fetched at once.
+    pub(super) beginners: usize,
+    /// Bytes of a partition that were taken from its queue.
+    pub(super) room: usize,
+    /// Bytes of a partition in its queue, after which no more is fetched.
+    pub(super) queue: usize,
+    /// Bytes of a partition that come at once, and of all partitions of a broker: compressed, while all others are not. Records with
+    /// embedded schemas are compressed forty to one.
+    pub(super) fetched: usize,
+    pub(super) response: usize,
 }
 
 /// The default of [`KafkaLogConfig::max_message_bytes`]: 64 MiB, MySQL's default of the largest row.
@@ -118,15 +131,22 @@ impl KafkaLogConfig {
         config
     }
 
-    /// How many partitions may hold what was not read, and how many bytes each.
-    pub(super) fn read_ahead(&self) -> (usize, usize) {
+    /// What is read ahead, where.
+    pub(super) fn read_ahead(&self) -> ReadAhead {
         let share = (self.read_ahead_bytes / 32).clamp(128 << 10, 2 << 20);
-        ((self.read_ahead_bytes / share).max(2), share)
+        ReadAhead {
+            beginners: (self.read_ahead_bytes / share).max(2),
+            room: share / 2,
+            queue: (self.read_ahead_bytes / 4).clamp(256 << 10, 1 << 30),
+            fetched: share / 8,
+            // The client takes no less.
+            response: (self.read_ahead_bytes / 64).clamp(1 << 20, 64 << 20),
+        }
     }
 
     pub(super) fn reader(&self) -> ClientConfig {
         let mut config = self.base();
-        let (_, share) = self.read_ahead();
+        let ahead = self.read_ahead();
         // A group is needed by name even where nothing is committed to it.
         config
             .set("group.id", self.group_id.as_deref().unwrap_or("lakehouse-mirror-reader"))
@@ -137,17 +157,17 @@ impl KafkaLogConfig {
             .set("enable.partition.eof", "true")
             .set("allow.auto.create.topics", "false")
             .set("check.crcs", "true")
-            // A partition that is added or sought waits for the fetch that is under way.
-            .set("fetch.wait.max.ms", "100")
+            // A broker has one fetch at a time. One that finds nothing keeps waiting the partitions that it does not ask for, because they were
+            // added or sought meanwhile, or because their queues were full when it began: a busy one must have enough in its queue until then.
+            .set("fetch.wait.max.ms", "20")
             .set("fetch.error.backoff.ms", "100")
-            // A share is read in milliseconds: a queue that is full must not rest for the second that is the client's default.
+            // A queue is read in milliseconds: one that is full must not rest for the second that is the client's default.
             .set("fetch.queue.backoff.ms", "5")
             .set("queued.min.messages", "1000000")
-            // Half of the share waits in the client's queue, half with us. What comes is compressed.
-            .set("queued.max.messages.kbytes", (share >> 11).to_string())
-            .set("max.partition.fetch.bytes", (share / 4).to_string())
+            .set("queued.max.messages.kbytes", (ahead.queue >> 10).to_string())
+            .set("max.partition.fetch.bytes", ahead.fetched.to_string())
             // A larger record comes all the same: the brokers send at least one. The client's own limit of messages would raise this one.
-            .set("fetch.max.bytes", (self.read_ahead_bytes / 2).clamp(1 << 20, 64 << 20).to_string())
+            .set("fetch.max.bytes", ahead.response.to_string())
             .set("message.max.bytes", "1000000");
         config
     }
@@ -228,11 +248,12 @@ mod tests {
     #[test]
     fn what_is_read_ahead_has_one_limit_however_many_partitions_there_are() {
         let mut config = KafkaLogConfig::new("h:1");
-        for (total, shares) in [(0, 2), (1 << 20, 8), (64 << 20, 32), (1 << 30, 512)] {
+        for (total, beginners) in [(0, 2), (1 << 20, 8), (64 << 20, 32), (1 << 30, 512)] {
             config.read_ahead_bytes = total;
-            let (partitions, share) = config.read_ahead();
-            assert_eq!(partitions, shares, "{total}");
-            assert!(partitions * share <= total.max(256 << 10), "{partitions} of {share} for {total}");
+            let ahead = config.read_ahead();
+            assert_eq!(ahead.beginners, beginners, "{total}");
+            assert!(ahead.beginners * ahead.room <= total.max(128 << 10), "{} beginners with {}", ahead.beginners, ahead.room);
+            assert!(ahead.queue <= (total / 4).max(256 << 10), "{} bytes of {total} for one partition", ahead.queue);
             config.check_client().unwrap();
         }
     }

@@ -13,10 +13,13 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// Bytes of a record before the first one was seen, and the least that one takes in librdkafka's queue.
+const UNKNOWN_RECORD: usize = 512;
 
 /// The reading of one partition, shared by all who read it. They are served best if they read one after the other, from where the last
 /// one stopped; from elsewhere is a seek.
@@ -29,6 +32,8 @@ pub(super) struct Cursor {
     /// Bytes after which no more is taken from the queue before it was read.
     room: usize,
     pub(super) filled: Arc<Filled>,
+    /// What [`held`](Self::held) found last.
+    held: AtomicUsize,
     /// When it was read or waited for last.
     used: Mutex<Instant>,
     pub(super) known: watch::Sender<Known>,
@@ -62,6 +67,8 @@ pub(super) struct State {
     headers: bool,
     /// Bytes that the next block is expected to hold: as the last one did, and a bit more.
     block_bytes: usize,
+    /// Bytes of a record of the last block, on the average.
+    record_bytes: usize,
 }
 
 impl Cursor {
@@ -72,14 +79,22 @@ impl Cursor {
             room,
             used: Mutex::new(Instant::now()),
             filled: Arc::default(),
+            held: AtomicUsize::new(0),
             known: watch::Sender::new(Known { generation: 0, readable: -1 }),
             state: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Something was fetched that nobody has read yet.
-    pub(super) fn holds(&self) -> bool {
-        self.filled.holds.load(Ordering::Relaxed)
+    /// Bytes that were fetched and that nobody has read yet, as far as they can be reckoned: in librdkafka's queue records are counted, and
+    /// taken to be as large as those before them. While somebody else is at it, what was found last.
+    pub(super) fn held(&self) -> usize {
+        if !self.filled.holds.load(Ordering::Relaxed) {
+            return 0;
+        }
+        if let Ok(state) = self.state.try_lock() {
+            self.held.store(state.held_bytes(), Ordering::Relaxed);
+        }
+        self.held.load(Ordering::Relaxed).max(1)
     }
 
     pub(super) fn touch(&self) {
@@ -143,6 +158,8 @@ impl Cursor {
             if !builder.is_empty() {
                 let block = builder.into_block(state.next)?;
                 state.block_bytes = block.arena.len() + block.arena.len() / 16;
+                let offsets = usize::try_from(block.next_offset() - block.base).unwrap_or(1);
+                state.record_bytes = block.encoded_len() / offsets.max(1);
                 state.ahead.push_back(block);
             }
             (state.next, state.ended) = (next, ended);
@@ -169,6 +186,7 @@ impl Cursor {
         if !drained || !state.ahead.is_empty() {
             self.filled.holds.store(true, Ordering::Relaxed);
         }
+        self.held.store(state.held_bytes(), Ordering::Relaxed);
         Ok(something)
     }
 
@@ -208,6 +226,11 @@ impl State {
 
     fn ahead_bytes(&self) -> usize {
         self.ahead.iter().map(Block::encoded_len).sum()
+    }
+
+    fn held_bytes(&self) -> usize {
+        let queued = self.queue.as_ref().map_or(0, PartitionQueue::len);
+        self.ahead_bytes() + queued * self.record_bytes.max(UNKNOWN_RECORD)
     }
 
     /// True if everything before this offset was read, and nothing behind it was fetched.

@@ -127,10 +127,10 @@ impl KafkaLog {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Partitions of which something was fetched that nobody has read yet: as many as
-    /// [`read_ahead_bytes`](KafkaLogConfig::read_ahead_bytes) has shares, and for a moment more.
-    pub fn partitions_ahead(&self) -> usize {
-        self.shared.clients.holding()
+    /// Bytes that were fetched and that nobody has read yet, as far as they can be reckoned: at most
+    /// [`read_ahead_bytes`](KafkaLogConfig::read_ahead_bytes), and for a moment more.
+    pub fn bytes_ahead(&self) -> usize {
+        self.shared.clients.held()
     }
 
     /// Runs what blocks where it may.

@@ -2,8 +2,8 @@
 //! it ends; waiting for a producer's delivery reports; the identities of topics; and giving a client its token.
 //!
 //! The binding's own queue yields a message at a time and drops the offset of an end-of-partition event, without which a reader cannot
-//! know that it is behind a transaction's marker; its poll of a producer goes on until its time is over, however much has come, and spins
-//! for the last millisecond; and it has no `DescribeTopics`, the only call that tells a topic from another of its name. A token it takes
+//! know that it is behind a transaction's marker; its poll goes on until its time is over, however much has come to a producer, and
+//! spins for the last millisecond; and it has no `DescribeTopics`, the only call that tells a topic from another of its name. A token it takes
 //! from a callback alone, which comes only to clients that are polled, and without extensions.
 
 #![allow(unsafe_code, reason = "C calls; each block says why it holds")]
@@ -136,6 +136,12 @@ impl PartitionQueue {
         Some(Self { queue, filled, _reader: Arc::clone(reader) })
     }
 
+    /// Events that are there.
+    pub(super) fn len(&self) -> usize {
+        // SAFETY: the queue is valid.
+        unsafe { c::rd_kafka_queue_length(self.queue.as_ptr()) }
+    }
+
     /// Takes at most [`TAKE`] events that are there; never waits. Returns how many there were: fewer mean that it is empty now.
     pub(super) fn take(&self, mut each: impl FnMut(Event<'_>) -> Result<()>) -> Result<usize> {
         let mut messages: [*mut c::rd_kafka_message_t; TAKE] = [ptr::null_mut(); TAKE];
@@ -173,20 +179,27 @@ impl Drop for PartitionQueue {
     }
 }
 
-/// Takes what a client that answers to nobody's poll has to say, and gives it to its context: it would be kept for ever. Never waits.
-pub(super) fn hear(client: &Client<Context>) {
-    take_events(client, Duration::ZERO, |_, _| {});
+/// What comes to a client and not to the queue of a partition.
+pub(super) enum Heard {
+    /// What became of the record that was sent with this number: the offset that it got, or why it got none.
+    Delivered(usize, std::result::Result<i64, RDKafkaErrorCode>),
+    /// A record of a partition that has no queue of its own.
+    Stray,
+    /// The consumer group could not be told.
+    NotCommitted(RDKafkaErrorCode),
 }
 
-/// Waits until a client has something to say, at most so long (whole milliseconds), and takes all that it says then. What became of a
-/// record is told by the number that it was sent with: the offset that it got, or why it got none. The rest goes to the client's context.
-pub(super) fn take_events<C: ClientContext>(
-    client: &Client<C>,
-    wait: Duration,
-    mut delivered: impl FnMut(usize, std::result::Result<i64, RDKafkaErrorCode>),
-) {
+/// Takes what a client that answers to nobody's poll has to say, and gives it to its context: it would be kept for ever. Never waits.
+pub(super) fn hear(client: &Client<Context>) {
+    take_events(client, Duration::ZERO, |_| {});
+}
+
+/// Waits until a client has something to say, at most so long (whole milliseconds), and takes all that it says then. Its errors and its
+/// log go to its context.
+pub(super) fn take_events<C: ClientContext>(client: &Client<C>, wait: Duration, mut each: impl FnMut(Heard)) {
     let mut wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client is alive for the call; the queue and each event are destroyed once, and what an event hands out is used before.
+    // A consumer's main queue is forwarded to the one that it is polled by.
     unsafe {
         let queue = c::rd_kafka_queue_get_main(client.native_ptr());
         loop {
@@ -202,9 +215,14 @@ pub(super) fn take_events<C: ClientContext>(
                             c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(message.offset),
                             other => Err(other.into()),
                         };
-                        delivered(message._private.addr(), outcome);
+                        each(Heard::Delivered(message._private.addr(), outcome));
                     }
                 }
+                c::RD_KAFKA_EVENT_FETCH => each(Heard::Stray),
+                c::RD_KAFKA_EVENT_OFFSET_COMMIT => match c::rd_kafka_event_error(event) {
+                    c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {}
+                    other => each(Heard::NotCommitted(other.into())),
+                },
                 c::RD_KAFKA_EVENT_ERROR => {
                     let reason = CStr::from_ptr(c::rd_kafka_event_error_string(event)).to_string_lossy();
                     client.context().error(KafkaError::Global(c::rd_kafka_event_error(event).into()), reason.trim());

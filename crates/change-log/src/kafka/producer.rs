@@ -3,7 +3,7 @@
 use super::KafkaLog;
 use super::client::{Context, kind_of};
 use super::clients::lock;
-use super::native::{set_token, take_events};
+use super::native::{Heard, set_token, take_events};
 use super::token_endpoint::Token;
 use super::tokens::LogIn;
 use crate::error::{Error, ErrorKind, Result};
@@ -354,7 +354,11 @@ impl Inner {
     /// Takes the delivery reports that are there, or, if there is none, waits so long for the next.
     fn take_reports(&self, wait: Duration) {
         let mut parts = lock(&self.producer.context().parts);
-        take_events(self.producer.client(), wait, |part, outcome| report(&mut parts, part, outcome));
+        take_events(self.producer.client(), wait, |heard| {
+            if let Heard::Delivered(part, outcome) = heard {
+                report(&mut parts, part, outcome);
+            }
+        });
     }
 
     /// The records did not get to the brokers in time.
