@@ -29,9 +29,9 @@ pub struct KafkaLogConfig {
     pub transaction_timeout: Duration,
     /// How long a question to the cluster may take, connecting included.
     pub request_timeout: Duration,
-    /// Bytes that are fetched before they are read, by the whole log, however many partitions it reads; one of them has a quarter at most.
-    /// Where there is more, those that were not read for longest let go of theirs, and fetch it again when they are. What arrives at once
-    /// may exceed it, by one record, or by as much as it was compressed.
+    /// Bytes that are fetched before they are read, by the whole log, however many partitions it reads; one of them has a 16th at most, and
+    /// what a read has taken. Where there is more, those that were not read for longest let go of theirs, and fetch it again when they are.
+    /// What arrives at once may exceed it, by one record, or by as much as it was compressed.
     pub read_ahead_bytes: usize,
     /// A partition that nobody has read or waited for so long is fetched no more until somebody does.
     pub idle_partition_timeout: Duration,
@@ -137,8 +137,8 @@ impl KafkaLogConfig {
         ReadAhead {
             beginners: (self.read_ahead_bytes / share).max(2),
             room: share / 2,
-            queue: (self.read_ahead_bytes / 4).clamp(256 << 10, 1 << 30),
-            fetched: share / 8,
+            queue: (self.read_ahead_bytes / 16).clamp(256 << 10, 1 << 30),
+            fetched: share / 16,
             // The client takes no less.
             response: (self.read_ahead_bytes / 64).clamp(1 << 20, 64 << 20),
         }
@@ -253,7 +253,7 @@ mod tests {
             let ahead = config.read_ahead();
             assert_eq!(ahead.beginners, beginners, "{total}");
             assert!(ahead.beginners * ahead.room <= total.max(128 << 10), "{} beginners with {}", ahead.beginners, ahead.room);
-            assert!(ahead.queue <= (total / 4).max(256 << 10), "{} bytes of {total} for one partition", ahead.queue);
+            assert!(ahead.queue <= (total / 16).max(256 << 10), "{} bytes of {total} for one partition", ahead.queue);
             config.check_client().unwrap();
         }
     }
