@@ -131,9 +131,10 @@ fn owned(records: &Records) -> Vec<Owned> {
     records.iter().map(to_owned).collect()
 }
 
-/// All records from an offset on, read in steps of about so many bytes.
+/// All records from an offset on, read in steps of about so many bytes, once all that was appended is decided.
 async fn read_all(log: &dyn ChangeLog, topic: &str, partition: i32, mut from: i64, max_bytes: usize) -> Vec<Owned> {
     let mut out: Vec<Owned> = Vec::new();
+    ended(log, topic, partition).await;
     loop {
         let fetched = log.read(topic, partition, from, max_bytes).await.unwrap();
         assert!(fetched.next_offset > from || fetched.records.is_empty(), "a read of records goes on");
@@ -150,9 +151,9 @@ async fn read_all(log: &dyn ChangeLog, topic: &str, partition: i32, mut from: i6
     }
 }
 
-/// The values of all records, once all that was appended is decided.
+/// The values of all records.
 async fn read_values(log: &dyn ChangeLog, topic: &str, partition: i32) -> Vec<Vec<u8>> {
-    let first = ended(log, topic, partition).await.first;
+    let first = log.offsets(topic, partition).await.unwrap().first;
     read_all(log, topic, partition, first, 1 << 20).await.into_iter().filter_map(|r| r.2).collect()
 }
 
