@@ -77,7 +77,7 @@ impl Clients {
             committer: config.group_id.is_some().then(reader).transpose()?,
             cursors: Mutex::default(),
             released: Mutex::default(),
-            limit: config.read_ahead_bytes,
+            limit: ahead.limit,
             room: ahead.room,
             beginning: Semaphore::new(ahead.beginners),
             idle_after: config.idle_partition_timeout,

@@ -29,9 +29,9 @@ pub struct KafkaLogConfig {
     pub transaction_timeout: Duration,
     /// How long a question to the cluster may take, connecting included.
     pub request_timeout: Duration,
-    /// Bytes that are fetched before they are read, by the whole log, however many partitions it reads; one of them has a 16th at most, and
-    /// what a read has taken. Where there is more, those that were not read for longest let go of theirs, and fetch it again when they are.
-    /// What arrives at once may exceed it, by one record, or by as much as it was compressed.
+    /// Bytes that are fetched before they are read, by the whole log, however many partitions it reads, but no less than 256 KiB; one of them
+    /// has a 16th at most, or that much, and what a read has taken. Where there is more, those that were not read for longest let go of
+    /// theirs, and fetch it again when they are. What arrives at once may exceed it, by one record, or by as much as it was compressed.
     pub read_ahead_bytes: usize,
     /// A partition that nobody has read or waited for so long is fetched no more until somebody does.
     pub idle_partition_timeout: Duration,
@@ -41,6 +41,8 @@ pub struct KafkaLogConfig {
 
 /// Where what is read ahead waits, and how it comes.
 pub(super) struct ReadAhead {
+    /// Bytes of all partitions.
+    pub(super) limit: usize,
     /// Partitions that may begin to be fetched at once.
     pub(super) beginners: usize,
     /// Bytes of a partition that were taken from its queue.
@@ -135,6 +137,8 @@ impl KafkaLogConfig {
     pub(super) fn read_ahead(&self) -> ReadAhead {
         let share = (self.read_ahead_bytes / 32).clamp(128 << 10, 2 << 20);
         ReadAhead {
+            // Two can be read in turns, however little is given.
+            limit: self.read_ahead_bytes.max(2 * share),
             beginners: (self.read_ahead_bytes / share).max(2),
             room: share / 2,
             queue: (self.read_ahead_bytes / 16).clamp(256 << 10, 1 << 30),
@@ -252,7 +256,8 @@ mod tests {
             config.read_ahead_bytes = total;
             let ahead = config.read_ahead();
             assert_eq!(ahead.beginners, beginners, "{total}");
-            assert!(ahead.beginners * ahead.room <= total.max(128 << 10), "{} beginners with {}", ahead.beginners, ahead.room);
+            assert_eq!(ahead.limit, total.max(256 << 10));
+            assert!(2 * ahead.beginners * ahead.room <= ahead.limit, "{} beginners with {}", ahead.beginners, ahead.room);
             assert!(ahead.queue <= (total / 16).max(256 << 10), "{} bytes of {total} for one partition", ahead.queue);
             config.check_client().unwrap();
         }

@@ -156,10 +156,10 @@ impl Cursor {
             });
             let Filling { builder, next, ended, .. } = filling;
             if !builder.is_empty() {
+                let records = builder.len();
                 let block = builder.into_block(state.next)?;
                 state.block_bytes = block.arena.len() + block.arena.len() / 16;
-                let offsets = usize::try_from(block.next_offset() - block.base).unwrap_or(1);
-                state.record_bytes = block.encoded_len() / offsets.max(1);
+                state.record_bytes = block.encoded_len() / records.max(1);
                 state.ahead.push_back(block);
             }
             (state.next, state.ended) = (next, ended);
